@@ -1,0 +1,1 @@
+"""The wire, pure: bytes and strings in, values out."""

@@ -1,0 +1,1 @@
+"""The server, from options to sessions."""
