@@ -195,6 +195,15 @@ class ProtocolViolation(FTPLiteError):
     phrase = "The other side broke the protocol."
 
 
+class LocalFileTrouble(FTPLiteError):
+    """A file on the client's own side could not be read or written; never on the wire.  Names file and reason."""
+
+    phrase = "Local file trouble."
+
+    def __str__(self) -> str:
+        return self.detail or self.phrase
+
+
 def _leaves(parent: type[FTPLiteError]) -> dict[str, type[FTPLiteError]]:
     return {each.phrase: each for each in parent.__subclasses__()}
 

@@ -1,0 +1,71 @@
+"""Uses the client library in a process of its own: `python -m benchmarks.driver PORT SESSIONS`.
+
+Connects, says ``ready``, then does each job its input names as a line of JSON, and answers with a line of
+JSON: seconds from before the first call of the library to the end of the last one, and the bytes moved.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.task import react
+
+from twisted_ftplite.client import Session, connect
+
+
+async def get(sessions: list[Session], job: dict[str, Any]) -> int:
+    """One file."""
+    done = await sessions[0].get(job["name"], job["target"])
+    return done.size
+
+
+async def put(sessions: list[Session], job: dict[str, Any]) -> int:
+    """One file."""
+    done = await sessions[0].put(job["source"], job["name"])
+    return done.size
+
+
+async def many(sessions: list[Session], job: dict[str, Any]) -> int:
+    """Many files, dealt out to all sessions; each gets its own one after another."""
+    names: list[str] = job["names"]
+
+    async def share(index: int) -> int:
+        size = 0
+        for name in names[index :: len(sessions)]:
+            size += (await sessions[index].get(name, f"{job['into']}/{job.get('rename', name)}")).size
+        return size
+
+    shares = [Deferred.fromCoroutine(share(index)) for index in range(len(sessions))]
+    return sum(await gatherResults(shares, consumeErrors=True))
+
+
+async def queued(sessions: list[Session], job: dict[str, Any]) -> int:
+    """Many files, all asked for at once on one session, which queues them."""
+    calls = [Deferred.fromCoroutine(sessions[0].get(name, f"{job['into']}/{name}")) for name in job["names"]]
+    return sum(each.size for each in await gatherResults(calls, consumeErrors=True))
+
+
+JOBS = {"get": get, "put": put, "many": many, "queued": queued}
+
+
+async def main(reactor: IReactorCore, port: str, count: str) -> None:
+    """Between jobs nothing else happens here, so it may wait for its input."""
+    sessions = [await connect(reactor, "127.0.0.1", int(port)) for _ in range(int(count))]
+    print("ready", flush=True)
+    for line in sys.stdin:
+        job = json.loads(line)
+        start = time.perf_counter()
+        size = await JOBS[job["do"]](sessions, job)
+        seconds = time.perf_counter() - start
+        print(json.dumps({"seconds": seconds, "size": size}), flush=True)
+    for session in sessions:
+        await session.close()
+
+
+if __name__ == "__main__":
+    react(lambda reactor, *words: Deferred.fromCoroutine(main(reactor, *words)), sys.argv[1:])

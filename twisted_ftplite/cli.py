@@ -1,0 +1,219 @@
+"""`ftplite-client`: arguments to a configuration, the reactor around it, an error to an exit status.
+
+What a command doesn't need is not imported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from .client.arguments import Config, parse
+from .client.display import PROGRAM, escape
+from .client.troubles import BadUsage, Interrupted, Unreachable
+from .errors import Broken, Failure, LocalFileTrouble, ProtocolViolation
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from .client.prompt import Prompt
+    from .client.shell import Shell
+    from .client.standard import Console
+    from .flow.workers import Workers
+
+EXIT_STATUS: Final[dict[type[BaseException], int]] = {
+    Failure: 1,
+    BadUsage: 2,
+    click.ClickException: 2,
+    Unreachable: 3,
+    Broken: 3,
+    ProtocolViolation: 3,
+    LocalFileTrouble: 4,
+    OSError: 4,
+    Interrupted: 130,
+    KeyboardInterrupt: 130,
+    BaseException: 3,
+}
+"""The one table from what went wrong to the exit status; the most special class counts."""
+
+TERMINATED: Final = 128 + signal.SIGTERM
+"""The exit status after SIGTERM, as a shell would tell it."""
+
+THREADS: Final = 4
+"""The prompt, completion of local names, standard input and output."""
+
+
+def status_of(error: BaseException | None) -> int:
+    """The exit status for what went wrong; 0 where nothing did."""
+    if error is None:
+        return 0
+    return next(EXIT_STATUS[each] for each in type(error).__mro__ if each in EXIT_STATUS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script; returns the exit status."""
+    _fill_closed_descriptors()
+    try:
+        config = parse(sys.argv[1:] if arguments is None else arguments)
+    except OSError as error:
+        # What is still buffered would fail again, loudly, when Python leaves.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _give_up(error, f"standard output: {error.strerror}")
+    except (click.ClickException, BadUsage) as error:
+        said = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        dash = " A NAME that begins with a dash stands behind --." * isinstance(error, click.NoSuchOption)
+        return _give_up(error, f"{said.rstrip('.')}.{dash} {PROGRAM} --help tells more.")
+    try:
+        return run(config) if config is not None else 0
+    except KeyboardInterrupt as error:
+        return _give_up(error, str(Interrupted()))
+
+
+def _fill_closed_descriptors() -> None:
+    """See that no socket gets the number of a standard descriptor that the caller closed.
+
+    What takes its place refuses to be read (0) or written (1 and 2): closed stays an error.
+    """
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest free number, which is this one
+
+
+def _give_up(error: BaseException, text: str) -> int:
+    """Say why there is no shell that could; the exit status."""
+    print(f"{PROGRAM}: {escape(text)}", file=sys.stderr)
+    return status_of(error)
+
+
+def run(config: Config) -> int:
+    """Do what was asked for; the exit status.  Once in a process: a reactor runs once."""
+    from twisted.internet import reactor as installed
+    from twisted.internet.task import react
+
+    reactor: Any = installed
+    reactor.seconds = time.monotonic  # no step of the system's clock fires or freezes a timer
+    running = _Run(reactor, config)
+    try:
+        react(running.begin)
+    except SystemExit:
+        # react always leaves so.  It never sees an error, of which it would print a traceback.
+        return TERMINATED if running.terminated else status_of(running.error)
+
+
+class _Run:
+    """The shell inside the reactor, and what signals do to it."""
+
+    def __init__(self, reactor: Any, config: Config) -> None:
+        from .client.standard import Console
+        from .flow.workers import ThreadWorkers
+
+        self.error: BaseException | None = None
+        self.terminated = False
+        self._reactor = reactor
+        self._config = config
+        self._workers = ThreadWorkers(reactor, THREADS)
+        self._console = Console(self._workers)
+        self._shell = _make_shell(reactor, config, self._console)
+        self._ended: Deferred[None] | None = None
+
+    def begin(self, _: object) -> Deferred[None]:
+        from twisted.internet.defer import Deferred
+
+        _log_to(self._console)
+        # The reactor leaves a handler that it finds for SIGINT alone.
+        signal.signal(signal.SIGINT, self._interrupt)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._before_shutdown)
+        self._ended = Deferred()
+        commands = Deferred.fromCoroutine(self._commands())
+        return commands.addErrback(lambda failure: failure.value).addCallback(self._end)
+
+    async def _commands(self) -> Exception | None:
+        from .client.shell import Mode
+        from .client.standard import ScriptLines
+
+        if self._shell.mode is Mode.ONE_SHOT:
+            return await self._shell.one(self._config.command)
+        if self._shell.mode is Mode.SCRIPT:
+            return await self._shell.script(ScriptLines(self._workers))
+        return await self._shell.interact(_make_prompt(self._reactor, self._shell, self._workers))
+
+    def _end(self, error: BaseException | None) -> None:
+        self.error = error
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended.callback(None)
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        """Ctrl-C: let go of what runs; a second one, when that takes too long, kills."""
+        if self._shell.interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        self._shell.interrupted = True
+        self._reactor.callFromThread(self._shell.interrupt)
+
+    def _before_shutdown(self) -> Deferred[None] | None:
+        """SIGTERM stops the reactor: it waits until nothing is left behind.  So does the ordinary end."""
+        if self._ended is not None:
+            self.terminated = True
+            self._shell.leaving = True
+            self._shell.interrupt()
+        return self._ended
+
+
+def _make_shell(reactor: Any, config: Config, console: Console) -> Shell:
+    from dataclasses import replace
+
+    from .client.session import connect
+    from .client.shell import Mode, Shell
+    from .limits import Limits
+
+    limits = Limits()
+    if config.timeout is not None:
+        limits = replace(limits, connect_timeout=config.timeout, stall_timeout=config.timeout)
+    mode = Mode.INTERACTIVE if os.isatty(0) else Mode.SCRIPT
+    return Shell(
+        lambda: connect(reactor, config.host, config.port, limits=limits, data_ports=config.data_ports),
+        f"{config.host} port {config.port}",
+        console,
+        Mode.ONE_SHOT if config.command else mode,
+        reactor,
+    )
+
+
+def _make_prompt(reactor: Any, shell: Shell, workers: Workers) -> Prompt:
+    from platformdirs import user_state_path
+    from twisted.internet.defer import Deferred
+
+    from .client.completion import Choices
+    from .client.prompt import Prompt
+
+    choices = Choices(shell, workers)
+    return Prompt(
+        workers,
+        reactor.callFromThread,
+        lambda before, typed: Deferred.fromCoroutine(choices.find(before, typed)),
+        str(user_state_path("ftplite") / "history"),
+    )
+
+
+def _log_to(console: Console) -> None:
+    """Make of what Twisted would print with a traceback one line."""
+    from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogBeginner
+    from zope.interface import provider
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if event.get("log_level") is LogLevel.critical:
+            failure = event.get("log_failure")
+            what = f"{failure.type.__name__}: {failure.value}" if failure is not None else "unknown"
+            console.complain(f"a fault of this program, please report it: {what}")
+
+    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False, discardBuffer=True)

@@ -1,0 +1,154 @@
+"""The arguments of `ftplite-client`, and its help.  ``--version`` and ``--help`` never see Twisted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import click
+
+from .. import __version__
+from .display import PROGRAM, escape
+from .troubles import BadUsage
+from .verbs import ROWS, find
+
+PORT: Final = 2121
+"""Where a server listens unless it is told otherwise."""
+
+
+class Config(NamedTuple):
+    """What the arguments say."""
+
+    host: str
+    port: int
+    command: tuple[str, ...]
+    data_ports: tuple[int, int] | None
+    timeout: float | None
+    """Seconds for connecting, and for a transfer in which nothing moves."""
+
+
+class PortRange(click.ParamType[tuple[int, int]]):
+    """``A-B``, or one port."""
+
+    name = "ports"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        first, dash, last = str(value).partition("-")
+        ports = _number(first), _number(last if dash else first)
+        if not 1024 <= ports[0] <= ports[1] <= 65535:
+            self.fail(f"{value!r} is no range of ports A-B from 1024 to 65535.", param, ctx)
+        return ports
+
+
+class Seconds(click.ParamType[float]):
+    """A positive time, fractions allowed."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            self.fail(f"{value!r} is no number of seconds above 0.", param, ctx)
+        return seconds
+
+
+def _number(text: str) -> int:
+    """A decimal number of ASCII digits, or -1: ``int`` takes more than that."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+
+
+def read_address(host: str, port: str | None) -> tuple[str, int]:
+    """Host and port of ``host``, ``host:port``, ``[::1]``, ``::1`` or ``ftplite://…``; raises `BadUsage`."""
+    scheme, mark, rest = host.partition("://")
+    if mark and scheme.lower() != "ftplite":
+        raise BadUsage(f"{escape(host)}: only ftplite:// is spoken here")
+    place = rest.removesuffix("/") if mark else host
+    if "/" in place or "@" in place or not place:
+        raise BadUsage(f"{escape(host)}: the address is HOST, HOST:PORT or ftplite://HOST:PORT, nothing else")
+    if place.startswith("["):
+        name, _, behind = place[1:].partition("]")
+        if "]" not in place or (behind and not behind.startswith(":")):
+            raise BadUsage(f"{escape(host)}: an IPv6 address in brackets is [ADDRESS] or [ADDRESS]:PORT")
+        given = behind[1:] if behind else None
+    elif place.count(":") == 1:
+        name, _, given = place.partition(":")
+    else:
+        name, given = place, None
+    if not name:
+        raise BadUsage(f"{escape(host)}: the host is missing")
+    if given is not None and port is not None:
+        raise BadUsage(f"the port is given twice: {escape(given)} and {escape(port)}")
+    text = given if given is not None else port
+    number = PORT if text is None else _number(text)
+    if not 1 <= number <= 65535:
+        raise BadUsage(f"{escape(text or '')!r} is no port: a port is a number from 1 to 65535")
+    return name, number
+
+
+_COMMANDS = "\b\nCommands:\n" + "".join(f"  {row.usage():18}{row.help}\n" for row in ROWS if row.one_shot)
+_EPILOG = (
+    _COMMANDS
+    + "\nWithout a command it is a shell, or reads commands from standard input, one a line, where that is"
+    " no terminal. HOST may be ftplite://HOST:PORT, with an IPv6 address in [brackets]. A NAME that begins"
+    " with a dash stands behind --.\n"
+    "\n\b\nExit status:\n"
+    "  0  all worked              1  the server refused (FAILURE)\n"
+    "  2  wrong usage             3  no connection, or it or the protocol broke (ERROR)\n"
+    "  4  local file trouble      130  interrupted\n"
+    "  A script of commands leaves with the status of its first failure."
+)
+
+
+@click.command(
+    PROGRAM,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    options_metavar="[OPTIONS]",
+    epilog=_EPILOG,
+)
+@click.argument("host")
+@click.argument("rest", nargs=-1, metavar="[PORT] [COMMAND [ARGUMENT]...]")
+@click.option(
+    "--data-ports",
+    type=PortRange(),
+    metavar="A-B",
+    help="Ports to listen on for data, for firewalls. Default: any that is free.",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    metavar="SECONDS",
+    help="For connecting, and for a transfer in which nothing moves. Default: 10 and 60.",
+)
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def _arguments(
+    host: str, rest: tuple[str, ...], data_ports: tuple[int, int] | None, timeout: float | None
+) -> Config:
+    """Fetch and store files on an FTPLite server: ls, get, put."""
+    port = rest[0] if rest and rest[0].isdigit() else None
+    command = rest if port is None else rest[1:]
+    name, number = read_address(host, port)
+    if command:
+        try:
+            verb, _ = find(command)
+        except BadUsage as error:
+            raise BadUsage(f"{escape(command[0])}: {error}") from error
+        if not verb.one_shot:
+            raise BadUsage(f"{verb.name} is for the shell only")
+    return Config(name, number, command, data_ports, timeout)
+
+
+def parse(arguments: Sequence[str]) -> Config | None:
+    """What to do; None where that was to show help or version.  Raises `click.UsageError`, `BadUsage`."""
+    # click's own main() makes of a closed standard output an exit status of 1, and of errors several lines.
+    try:
+        with _arguments.make_context(PROGRAM, list(arguments)) as context:
+            config: Config = _arguments.invoke(context)
+            return config
+    except click.exceptions.Exit:
+        return None

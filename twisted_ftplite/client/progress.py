@@ -1,0 +1,70 @@
+"""A progress bar on standard error, for a person who waits."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from .words import spell
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class ProgressBar:
+    """Give it to a transfer as its progress callback; leaving the ``with`` block wipes it off.
+
+    It draws when it is called, with no thread of its own.  rich is imported at the first call: a transfer
+    that is over before that pays nothing for it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, moved: int, whole: int | None) -> None:
+        """Show ``moved`` bytes of ``whole``, which is None where nobody knows."""
+        if self._bar is None or self._task is None:
+            self._bar = _make()
+            self._task = self._bar.add_task("", total=whole, name=spell(self._name))
+            self._bar.start()
+        self._bar.update(self._task, completed=moved, total=whole, refresh=True)
+
+
+def _make() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.table import Column
+
+    name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    return Progress(
+        TextColumn("{task.fields[name]}", markup=False, table_column=name),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+        expand=True,
+    )

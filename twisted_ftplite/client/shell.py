@@ -1,0 +1,243 @@
+"""The commands of `ftplite-client`, run against a session: one, a script of them, or as a person types."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ..errors import ConnectionLost, FTPLiteError, LocalFileTrouble
+from .display import describe, escape
+from .progress import ProgressBar
+from .standard import Console, ScriptLines, StandardInput, StandardOutput
+from .troubles import BadUsage, Interrupted, Unreachable
+from .verbs import find
+from .words import quote, spell, split
+
+if TYPE_CHECKING:
+    from .prompt import Prompt
+    from .session import Session
+
+GOODBYE = 2.0
+"""Seconds that a server is given to say Goodbye; nothing depends on its doing so."""
+
+
+class Mode(Enum):
+    """Where commands come from."""
+
+    ONE_SHOT = "arguments"
+    SCRIPT = "standard input"
+    INTERACTIVE = "a person"
+
+
+Work = Coroutine[Deferred[Any], Any, Exception | None]
+"""Something to do that returns what went wrong and was reported, or raises what was not."""
+
+
+class Shell:
+    """Runs commands, one at a time, and reports what became of each."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Coroutine[Deferred[Any], Any, Session]],
+        place: str,
+        console: Console,
+        mode: Mode,
+        clock: IReactorTime,
+    ) -> None:
+        """``place`` is how errors name what ``connect`` connects to."""
+        self._connect = connect
+        self._place = place
+        self._clock = clock
+        self.console = console
+        self.mode = mode
+        self.leaving = False
+        """Set by the verb that leaves."""
+        self.interrupted = False
+        """From the signal until the command that it hit is over."""
+        self._session: Session | None = None
+        self._running: Deferred[Any] | None = None
+        self._streams: list[StandardInput | StandardOutput] = []
+        self._prompt: Prompt | None = None
+
+    # What the verbs use.
+
+    async def session(self) -> Session:
+        """The session, connected.  Raises `Unreachable`, and `ConnectionLost` where a script's was lost."""
+        if self._session is not None and not self._session.connected:
+            if self.mode is Mode.SCRIPT:
+                raise ConnectionLost
+            self.console.complain(f"the connection to {self._place} was lost; connecting again")
+            self._session = None
+        if self._session is None:
+            try:
+                self._session = await self._connect()
+            except FTPLiteError as error:
+                reason = describe(error, connecting=True)
+                raise Unreachable(f"cannot connect to {escape(self._place)}: {reason}") from error
+        return self._session
+
+    def present(self) -> Session | None:
+        """The session if there is one just now."""
+        return self._session if self._session is not None and self._session.connected else None
+
+    def expand(self, local: str) -> str:
+        """A local path with its ``~``, unless the user's own shell has already seen it."""
+        return local if self.mode is Mode.ONE_SHOT else os.path.expanduser(local)
+
+    def standard_input(self) -> StandardInput:
+        """To send from.  Raises `BadUsage` where commands come from there."""
+        if self.mode is Mode.SCRIPT:
+            raise BadUsage(
+                "standard input is where the commands come from; put a file, or give this command as arguments"
+            )
+        source = StandardInput()
+        self._streams.append(source)
+        return source
+
+    def standard_output(self) -> StandardOutput:
+        """To receive into."""
+        target = StandardOutput()
+        self._streams.append(target)
+        return target
+
+    def progress(self, name: str, *, to_output: bool = False) -> AbstractContextManager[ProgressBar | None]:
+        """What shows how a transfer goes, where a person looks and the data does not go to the same place."""
+        if not self.console.errors_are_terminal or (to_output and self.console.output_is_terminal):
+            return nullcontext()
+        return ProgressBar(name)
+
+    # Where commands come from.
+
+    async def one(self, arguments: Sequence[str]) -> Exception | None:
+        """Run one command; what went wrong with it, reported already."""
+        error = await self._command(arguments)
+        await self._leave()
+        return error
+
+    async def script(self, lines: ScriptLines) -> Exception | None:
+        """Run all commands in order; what went wrong first, reported already."""
+        error = await self._report_on(self._script(lines))
+        await self._leave()
+        return error
+
+    async def _script(self, lines: ScriptLines) -> Exception | None:
+        await self.session()
+        first: Exception | None = None
+        number = 0
+        while not self.leaving and (line := await lines.line()) is not None:
+            number += 1
+            error = await self._line(line, f"line {number}: ")
+            if isinstance(error, Interrupted):
+                return error
+            first = first or error
+            if error is not None and self.present() is None:
+                left = [each for each in lines.rest() if each.strip() and not each.lstrip().startswith("#")]
+                if left:
+                    self.console.complain(f"the connection is gone; commands not run: {len(left)}")
+                break
+        return first
+
+    async def interact(self, prompt: Prompt) -> Exception | None:
+        """Run what a person types; an error is only that there was no connection or no terminal."""
+        error = await self._report_on(self._ready())
+        while error is None and not self.leaving:
+            self._prompt = prompt
+            try:
+                line = await prompt.line()
+            except LocalFileTrouble as trouble:
+                self._report("", trouble)
+                error = trouble
+                break
+            finally:
+                self._prompt = None
+            if line is None:
+                break
+            self.interrupted = False
+            await self._line(line)
+        await prompt.close()
+        await self._leave()
+        return error
+
+    async def _ready(self) -> None:
+        await self.session()
+
+    def interrupt(self) -> None:
+        """Let go of the running command, or of the line that is being typed."""
+        self.interrupted = True
+        self.console.stop()
+        for stream in self._streams:
+            stream.stop()
+        if self._prompt is not None:
+            self._prompt.interrupt()
+        elif self._running is not None:
+            self._running.cancel()
+
+    # What becomes of them.
+
+    async def _line(self, line: str, where: str = "") -> Exception | None:
+        try:
+            arguments = split(line)
+        except BadUsage as error:
+            self._report(where, error)
+            return error
+        return await self._command(arguments, where) if arguments else None
+
+    async def _command(self, arguments: Sequence[str], where: str = "") -> Exception | None:
+        shown = " ".join(quote(word) if " " in word else spell(word) for word in arguments)
+        error = await self._report_on(self._execute(arguments), f"{where}{shown}: ")
+        self._streams.clear()
+        return error
+
+    async def _execute(self, arguments: Sequence[str]) -> None:
+        verb, rest = find(arguments)
+        await verb.run(self, rest)
+
+    async def _report_on(self, work: Work, what: str = "") -> Exception | None:
+        """Do a piece of work that `interrupt` can end; a failure is reported as about ``what``."""
+
+        def failed(failure: Failure) -> Exception:
+            error = Interrupted() if self.interrupted else failure.value
+            if not isinstance(error, Exception):
+                failure.raiseException()
+            self._report(what, error)
+            return error
+
+        running = Deferred.fromCoroutine(work).addErrback(failed)
+        if self._running is not None:  # a part of what is running
+            return await running
+        self._running = running
+        try:
+            return await running
+        finally:
+            self._running = None
+
+    def _report(self, what: str, error: Exception) -> None:
+        if isinstance(error, Unreachable):
+            self.console.complain(str(error))
+        elif isinstance(error, FTPLiteError | BadUsage | Interrupted):
+            self.console.complain(what + describe(error))
+        else:
+            place = traceback.extract_tb(error.__traceback__)[-1:]
+            at = "".join(f" ({os.path.basename(each.filename)}:{each.lineno})" for each in place)
+            self.console.complain(
+                f"{what}a fault of this program, please report it: {type(error).__name__}: {error}{at}"
+            )
+
+    async def _leave(self) -> None:
+        """End the session in good form where that takes no long wait."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if session.connected and not self.interrupted:
+            parting = Deferred.fromCoroutine(session.quit()).addTimeout(GOODBYE, self._clock)
+            if await parting.addCallbacks(lambda _: True, lambda _: False):
+                return
+        await Deferred.fromCoroutine(session.close()).addErrback(lambda _: None)

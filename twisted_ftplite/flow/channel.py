@@ -1,0 +1,245 @@
+"""Data channels: a connected socket that the reactor watches for one producer or one consumer.
+
+The channel owns its socket.  Towards a sender it is a consumer in Twisted's sense: it asks its pull
+producer for more whenever the kernel takes more.  Towards a receiver it is a push producer: it tells
+that there is something to take, and can be paused.  What moves need not pass through Python at all:
+`DataChannel.send_file` and `DataChannel.splice` hand descriptors to the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import (
+    IConsumer,
+    IProducer,
+    IPullProducer,
+    IPushProducer,
+    IReactorFDSet,
+    IReadWriteDescriptor,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import ConnectionLost, FTPLiteError, UnexpectedMessage
+from . import tcp
+
+_SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Receiver(Protocol):
+    """Who takes what a data channel brings."""
+
+    def readable(self) -> None:
+        """There is something to take, or the end of the stream."""
+
+
+@implementer(IReadWriteDescriptor, IConsumer, IPushProducer)
+class DataChannel:
+    """One data channel, from connected to closed.
+
+    ``on_lost`` is called once, with our exception, when the connection breaks; not after `close`.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, sock: socket.socket) -> None:
+        self._reactor = reactor
+        self._socket = sock
+        self._producer: IPullProducer | None = None
+        self._receiver: Receiver | None = None
+        self._unsent = memoryview(b"")
+        self._closed = False
+        self.on_lost: Callable[[FTPLiteError], None] | None = None
+        self.sent = 0
+        """Bytes the kernel has taken."""
+
+        tcp.tune_data(sock)
+
+    # As a consumer: what is sent.
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """Ask this pull producer for more whenever the kernel takes more."""
+        if streaming:
+            raise ValueError("A data channel pulls; it takes no push producer.")
+        self._producer = IPullProducer(producer)
+        self._reactor.addWriter(self)
+
+    def unregisterProducer(self) -> None:
+        """Ask no more; what was written is still sent."""
+        self._producer = None
+        if not self._unsent:
+            self._reactor.removeWriter(self)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; the producer is not asked again before the kernel has them all."""
+        self._unsent = memoryview(data)
+        try:
+            self._flush()
+        except OSError:
+            self._lose()
+        if self._unsent or self._producer is not None:
+            self._reactor.addWriter(self)
+
+    @property
+    def flushed(self) -> bool:
+        """Whether the kernel has taken all that was written."""
+        return not self._unsent and not self._closed
+
+    def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
+        """Let the kernel send up to ``count`` bytes of a file; returns how many, 0 at the file's end.
+
+        None: the kernel takes nothing now, and the producer is asked again when it does.
+        """
+        try:
+            sent = os.sendfile(self._socket.fileno(), descriptor, offset, count)
+        except BlockingIOError:
+            return None
+        self.sent += sent
+        return sent
+
+    def pause_asking(self) -> None:
+        """Do not ask the producer until `ask_again` or `write`: it waits for something itself."""
+        self._reactor.removeWriter(self)
+
+    def ask_again(self) -> None:
+        """The producer has more."""
+        if not self._closed:
+            self._reactor.addWriter(self)
+
+    def finish_sending(self) -> None:
+        """End the stream: the peer sees its end behind the last byte.  What the peer does is still watched."""
+        self.unregisterProducer()
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._lose()
+
+    def watch_peer(self) -> None:
+        """Notice a peer that goes away, or that sends where it should receive."""
+        self._reactor.addReader(self)
+
+    def movement(self) -> int:
+        """A number that grows as the peer's kernel acknowledges bytes."""
+        acknowledged = None if self._closed else tcp.bytes_acknowledged(self._socket)
+        return self.sent if acknowledged is None else acknowledged
+
+    # As a producer: what is received.
+
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Tell the receiver whenever there is something to take, beginning now."""
+        self._receiver = receiver
+        self._reactor.addReader(self)
+
+    def pauseProducing(self) -> None:
+        """Tell the receiver nothing; the peer is slowed by TCP once the kernel's buffers are full."""
+        self._reactor.removeReader(self)
+
+    def resumeProducing(self) -> None:
+        """Go on telling."""
+        if not self._closed:
+            self._reactor.addReader(self)
+
+    def stopProducing(self) -> None:
+        """Close."""
+        self.close()
+
+    def recv_into(self, buffer: memoryview) -> int | None:
+        """Take bytes; 0 is the end of the stream, None: nothing there now."""
+        try:
+            return self._socket.recv_into(buffer)
+        except BlockingIOError:
+            return None
+
+    def splice(self, pipe: int, count: int) -> int | None:
+        """Move bytes into a pipe without copying; 0 is the end of the stream, None: nothing there, or no room.
+
+        May also be called in a worker thread while the reactor does not watch the channel.
+        """
+        try:
+            return os.splice(self._socket.fileno(), pipe, count, flags=_SPLICE_FLAGS)
+        except BlockingIOError:
+            return None
+
+    # The end.
+
+    def close(self) -> None:
+        """Close behind what the kernel has; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        self._producer = self._receiver = self.on_lost = None
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Close so that the peer cannot take what it got for the whole."""
+        if not self._closed:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.close()
+
+    # What the reactor calls.
+
+    def fileno(self) -> int:
+        return -1 if self._closed else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "data channel"
+
+    def doRead(self) -> None:
+        try:
+            if self._receiver is not None:
+                self._receiver.readable()
+            elif not self._closed:
+                self._read_nothing()
+        except OSError:
+            self._lose()
+
+    def doWrite(self) -> None:
+        try:
+            if self._unsent:
+                self._flush()
+            elif self._producer is not None:
+                self._producer.resumeProducing()
+            elif not self._closed:
+                self._reactor.removeWriter(self)
+        except OSError:
+            self._lose()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._lose()
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        self._lose()
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        self._lose()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            return
+        self.sent += sent
+        self._unsent = self._unsent[sent:]
+
+    def _read_nothing(self) -> None:
+        """The peer of a sender may end its own direction at any time, but has nothing to say."""
+        try:
+            data = self._socket.recv(1)
+        except BlockingIOError:
+            return
+        if data:
+            self._lose(UnexpectedMessage("The receiver sent data."))
+        else:
+            self._reactor.removeReader(self)
+
+    def _lose(self, error: FTPLiteError | None = None) -> None:
+        lost = self.on_lost
+        self.close()
+        if lost is not None:
+            lost(error or ConnectionLost())

@@ -1,0 +1,73 @@
+"""One direction of one transfer under watch: a pump, the channel it works on, and the stall timeout."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ..errors import ConnectionTimedOut, FTPLiteError
+from .channel import DataChannel
+from .stall import StallWatch
+
+
+class Pump(Protocol):
+    """A producer or consumer of this package."""
+
+    channel: DataChannel
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether it is this side that is being waited for."""
+
+    def movement(self) -> int:
+        """A number that grows as bytes move."""
+
+    def start(self) -> Deferred[Any]:
+        """Begin; fires when everything has moved."""
+
+    def stop(self) -> Deferred[None]:
+        """Stop; fires when no thread uses its descriptors."""
+
+
+def move(pump: Pump, clock: IReactorTime, stall_timeout: float) -> Deferred[Any]:
+    """Run a pump to its end, with its result.
+
+    Fails with `ConnectionTimedOut` when nothing moves for ``stall_timeout`` seconds, with what the channel
+    says when it is lost, and as the pump does.  After a failure, and when it is cancelled, the pump is
+    stopped; the channel stays the caller's to close, behind ``pump.stop()``.
+    """
+    moved: Deferred[Any] = Deferred(lambda _: settle())
+    watch: StallWatch | None = None
+    waits = 0
+
+    def movement() -> tuple[int, int]:
+        nonlocal waits
+        waits += pump.waits_for_disk  # our own disk is no fault of the peer's
+        return pump.movement(), waits
+
+    def settle() -> None:
+        if watch is not None:
+            watch.stop()
+        pump.channel.on_lost = None
+        pump.stop()
+
+    def fail(error: FTPLiteError) -> None:
+        settle()
+        moved.errback(error)
+
+    def ended(result: Any) -> None:
+        settle()
+        moved.callback(result)
+
+    def failed(failure: Failure) -> None:
+        settle()
+        moved.errback(failure)
+
+    pump.channel.on_lost = fail
+    pump.start().addCallbacks(ended, failed)
+    if not moved.called:
+        watch = StallWatch(clock, stall_timeout, movement, lambda: fail(ConnectionTimedOut("Nothing moved.")))
+    return moved

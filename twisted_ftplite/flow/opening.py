@@ -1,0 +1,201 @@
+"""How a data channel comes to be: the server connects back, the client listens; one factory a transfer.
+
+docs/protocol.md, sections 4 (steps 3 and 4) and 5.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, IReadDescriptor, IWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import ConnectionRefused, ConnectionTimedOut, FTPLiteError, LimitReached
+from . import tcp
+from .channel import DataChannel
+from .tcp import SocketAddress
+
+
+class Reactor(IReactorFDSet, IReactorTime):
+    """What a data channel needs of the reactor: to watch descriptors, and a clock."""
+
+
+class DataChannelFactory(Protocol):
+    """Makes the one data channel of one transfer."""
+
+    def open(self) -> Deferred[DataChannel]:
+        """Fires with the connected channel, which is then the caller's to close.
+
+        Fails with `ConnectionRefused`, `ConnectionTimedOut` or `LimitReached`; cancelling it gives up.
+        """
+
+
+@implementer(IWriteDescriptor)
+class ConnectBack:
+    """Connects to the port that the client announced, once, from the address the client reached."""
+
+    def __init__(
+        self, reactor: Reactor, local: SocketAddress, peer: SocketAddress, port: int, timeout: float
+    ) -> None:
+        self._reactor = reactor
+        self._local = local
+        self._peer = (peer[0], port, *peer[2:])
+        self._timeout = timeout
+        self._socket: socket.socket | None = None
+        self._deadline: IDelayedCall | None = None
+        self._opened: Deferred[DataChannel] = Deferred(lambda _: self._give_up())
+
+    def open(self) -> Deferred[DataChannel]:
+        """See `DataChannelFactory.open`."""
+        try:
+            self._socket = tcp.new_socket(self._local)
+            tcp.bind_any_port(self._socket, self._local)
+            problem = self._socket.connect_ex(self._peer)
+        except OSError as error:
+            problem = error.errno or errno.EIO
+        if problem in (0, errno.EINPROGRESS):
+            self._deadline = self._reactor.callLater(self._timeout, self._fail, ConnectionTimedOut())
+            self._reactor.addWriter(self)
+        else:
+            self._fail(_refusal(problem))
+        return self._opened
+
+    def doWrite(self) -> None:
+        """The connection is made, or has failed."""
+        assert self._socket is not None
+        problem = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if problem == 0 and self._socket.getsockname() == self._socket.getpeername():
+            problem = errno.ECONNREFUSED  # a closed port of one's own host can connect to itself
+        if problem:
+            self._fail(_refusal(problem))
+            return
+        self._stop_watching()
+        connected, self._socket = self._socket, None
+        self._opened.callback(DataChannel(self._reactor, connected))
+
+    def fileno(self) -> int:
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "connecting back"
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._socket is not None:
+            self.doWrite()
+
+    def _fail(self, error: FTPLiteError) -> None:
+        self._give_up()
+        self._opened.errback(error)
+
+    def _give_up(self) -> None:
+        if self._socket is not None:
+            self._stop_watching()
+            self._socket.close()
+            self._socket = None
+
+    def _stop_watching(self) -> None:
+        self._reactor.removeWriter(self)
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+
+@implementer(IReadDescriptor)
+class Listen:
+    """Listens for the one connection of the peer; anybody else's is dropped and the wait goes on."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        local: SocketAddress,
+        peer: SocketAddress,
+        timeout: float,
+        ports: tuple[int, int] = (0, 0),
+    ) -> None:
+        self._reactor = reactor
+        self._peer = peer
+        self._timeout = timeout
+        self._deadline: IDelayedCall | None = None
+        self._opened: Deferred[DataChannel] = Deferred(lambda _: self.close())
+        self._socket: socket.socket | None = _bind(local, ports)
+        self.port: int = self._socket.getsockname()[1]
+        """The port to announce.  It listens from the start, so that no announcement comes too early."""
+
+    def open(self) -> Deferred[DataChannel]:
+        """See `DataChannelFactory.open`; the timeout begins now."""
+        self._deadline = self._reactor.callLater(self._timeout, self._expire)
+        self._reactor.addReader(self)
+        return self._opened
+
+    def close(self) -> None:
+        """Listen no more; a second call does nothing."""
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            self._socket.close()
+            self._socket = None
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def doRead(self) -> None:
+        """Somebody connects."""
+        assert self._socket is not None
+        try:
+            sock, address = self._socket.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.close()
+                self._opened.errback(LimitReached("No descriptors left."))
+            return
+        if not tcp.same_host(address, self._peer):
+            sock.close()
+            return
+        sock.setblocking(False)
+        self.close()
+        self._opened.callback(DataChannel(self._reactor, sock))
+
+    def fileno(self) -> int:
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "waiting for a data channel"
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.close()
+
+    def _expire(self) -> None:
+        self.close()
+        self._opened.errback(ConnectionTimedOut("Nobody connected to the data channel."))
+
+
+def _bind(local: SocketAddress, ports: tuple[int, int]) -> socket.socket:
+    """A listening socket on the first port of the range that is free.  Raises `LimitReached`."""
+    problem: OSError | None = None
+    for port in range(ports[0], ports[1] + 1):
+        try:
+            made = tcp.new_socket(local)
+            try:
+                if port:
+                    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                made.bind((local[0], port, *local[2:]))
+                made.listen(8)
+            except OSError:
+                made.close()
+                raise
+        except OSError as error:
+            problem = error
+        else:
+            return made
+    reason = os.strerror(problem.errno or 0) if problem is not None else "the range is empty"
+    raise LimitReached(f"No port to listen on: {reason}.") from problem
+
+
+def _refusal(problem: int) -> FTPLiteError:
+    if problem == errno.ETIMEDOUT:
+        return ConnectionTimedOut()
+    if problem in (errno.EMFILE, errno.ENFILE):
+        return LimitReached("No descriptors left.")
+    return ConnectionRefused()

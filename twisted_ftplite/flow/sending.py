@@ -1,0 +1,211 @@
+"""Producers: from an open file, or from pieces made in a thread, to a data channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import FileChanged
+from ..limits import Limits
+from ..storage.interface import ReadHandle
+from .channel import DataChannel
+from .pagecache import is_resident, read_in
+from .workers import Workers
+
+A = TypeVarTuple("A")
+T = TypeVar("T")
+
+
+@implementer(IPullProducer)
+class Producer:
+    """What file and piece producers share: the one job in a thread, and the end.
+
+    ``done`` fires when the kernel has taken the last byte.  A channel that breaks is its owner's affair.
+    """
+
+    def __init__(self, channel: DataChannel, workers: Workers) -> None:
+        self.channel = channel
+        self.done: Deferred[None] = Deferred()
+        self._workers = workers
+        self._in_thread = False
+        self._idle: Deferred[None] | None = None
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether it is this side that is being waited for."""
+        return self._in_thread
+
+    def movement(self) -> int:
+        """A number that grows as the peer's kernel acknowledges bytes."""
+        return self.channel.movement()
+
+    def start(self) -> Deferred[None]:
+        """Begin; returns `done`."""
+        self.channel.registerProducer(self, False)
+        return self.done
+
+    def stop(self) -> Deferred[None]:
+        """Send no more; `done` does not fire.
+
+        The Deferred fires when no thread uses the file any more, which may then be closed.
+        """
+        if self._idle is None:
+            self._idle = Deferred()
+            self.channel.unregisterProducer()
+            if not self._in_thread:
+                self._idle.callback(None)
+        return self._idle
+
+    def stopProducing(self) -> None:
+        """The same, in Twisted's words."""
+        self.stop()
+
+    def resumeProducing(self) -> None:
+        """Send one turn's worth, and leave the reactor to the others."""
+        raise NotImplementedError
+
+    def _in_worker(self, then: Callable[[T], None], function: Callable[[*A], T], *args: *A) -> None:
+        """Let a thread read, and send nothing meanwhile."""
+        self._in_thread = True
+        self.channel.pause_asking()
+
+        def answered(result: T) -> None:
+            self._in_thread = False
+            if self._idle is not None:
+                self._idle.callback(None)
+            else:
+                then(result)
+
+        def failed(failure: Failure) -> None:
+            self._in_thread = False
+            if self._idle is not None:
+                self._idle.callback(None)
+            else:
+                self._end(failure)
+
+        self._workers.run(function, *args).addCallbacks(answered, failed)
+
+    def _end(self, result: Failure | Exception | None = None) -> None:
+        self.stop()
+        if result is None:
+            self.done.callback(None)
+        else:
+            self.done.errback(result)
+
+
+class FileProducer(Producer):
+    """Sends a stretch of a file from its descriptor, the kernel moving the bytes.
+
+    What is not in the page cache is read in by a worker thread first: sendfile(2) would wait for the
+    disk in the reactor's.  Fails with `FileChanged` where the file ends too early.
+    """
+
+    def __init__(
+        self, channel: DataChannel, descriptor: int, offset: int, count: int, workers: Workers, limits: Limits
+    ) -> None:
+        super().__init__(channel, workers)
+        self._descriptor = descriptor
+        self._offset = offset
+        self._end_offset = offset + count
+        self._in_memory = offset
+        """Up to here it is known that sendfile would not wait."""
+
+        self._limits = limits
+
+    def resumeProducing(self) -> None:
+        """Send one turn's worth, and leave the reactor to the others."""
+        for _ in range(self._limits.pieces_a_turn):
+            if self._offset == self._end_offset:
+                self._end()
+                return
+            if self._offset == self._in_memory and not self._look_ahead():
+                return
+            count = min(self._in_memory - self._offset, self._limits.piece)
+            sent = self.channel.send_file(self._descriptor, self._offset, count)
+            if sent is None:
+                return
+            if sent == 0:
+                self._end(FileChanged())
+                return
+            self._offset += sent
+
+    def _look_ahead(self) -> bool:
+        """Whether the next window is in memory; if not, a thread is set to read it in."""
+        count = min(self._end_offset - self._offset, self._limits.window)
+        if is_resident(self._descriptor, self._offset, count):
+            self._in_memory += count
+            return True
+        self._in_worker(lambda _: self._read(count), read_in, self._descriptor, self._offset, count)
+        return False
+
+    def _read(self, count: int) -> None:
+        self._in_memory += count
+        self.channel.ask_again()
+
+
+class PieceProducer(Producer):
+    """Sends pieces that a function makes in a worker thread, one at a time; an empty one is the last.
+
+    Fails as the function does.
+    """
+
+    def __init__(self, channel: DataChannel, next_piece: Callable[[], bytes], workers: Workers) -> None:
+        super().__init__(channel, workers)
+        self._next_piece = next_piece
+
+    def resumeProducing(self) -> None:
+        """Have the next piece made."""
+        self._in_worker(self._made, self._next_piece)
+
+    def _made(self, piece: bytes) -> None:
+        if piece:
+            self.channel.write(piece)
+        else:
+            self._end()
+
+
+class ContentProducer(Producer):
+    """Sends bytes that are in memory already."""
+
+    def __init__(self, channel: DataChannel, content: bytes, workers: Workers) -> None:
+        super().__init__(channel, workers)
+        self._content = content
+
+    def start(self) -> Deferred[None]:
+        """Begin; what is small goes out at once, without a turn of the reactor."""
+        self.channel.write(self._content)
+        if self.channel.flushed:
+            self._end()
+            return self.done
+        return super().start()
+
+    def resumeProducing(self) -> None:
+        """All of it has been taken."""
+        self._end()
+
+
+def produce_file(
+    channel: DataChannel, handle: ReadHandle, offset: int, count: int, workers: Workers, limits: Limits
+) -> Producer:
+    """The producer that suits an open file, not yet started."""
+    if handle.content is not None:
+        return ContentProducer(channel, handle.content[offset : offset + count], workers)
+    descriptor = handle.fileno()
+    if descriptor is not None:
+        return FileProducer(channel, descriptor, offset, count, workers, limits)
+    end = offset + count
+
+    def next_piece() -> bytes:
+        nonlocal offset
+        piece = handle.read(offset, min(end - offset, limits.receive_buffer))
+        if not piece and offset < end:
+            raise FileChanged
+        offset += len(piece)
+        return piece
+
+    return PieceProducer(channel, next_piece, workers)

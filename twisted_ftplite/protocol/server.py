@@ -1,0 +1,505 @@
+"""The order of a session, as the server keeps it: lines in, events out (docs/protocol.md, sections 2 to 4).
+
+No transport, no file and no clock comes in here, and the bytes of a file by-pass it.  The host feeds lines
+with `ServerSession.receive`, obeys what `ServerSession.events` yields, and asks for the lines to send with
+`answer`, `complete` and `finish`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from ..errors import (
+    BadSyntax,
+    Broken,
+    ConnectionLost,
+    Failure,
+    FTPLiteError,
+    LineTooLong,
+    ServerShuttingDown,
+    TooManyFailures,
+    TransferCancelled,
+    UnexpectedMessage,
+    UnknownCommand,
+)
+from ..limits import Limits
+from .lines import (
+    Command,
+    Field,
+    FieldName,
+    Message,
+    Status,
+    Success,
+    decode,
+    encode_error,
+    encode_field,
+    encode_success,
+)
+from .paths import ROOT, Path, resolve
+
+
+class State(Enum):
+    """Where the session stands with the command that runs."""
+
+    IDLE = auto()
+    """None runs; the next line is taken."""
+
+    RUNNING = auto()
+    """It has not been answered yet: steps 1 and 2, or a command without a transfer."""
+
+    OFFERED = auto()
+    """Step 3: ``Ready to …`` was said, the client's fields and its port are due."""
+
+    MOVING = auto()
+    """Steps 4 to 9: bytes move, completions come and go."""
+
+    ENDING = auto()
+    """It was told to end, and has not yet."""
+
+    CLOSED = auto()
+    """Nothing is taken any more."""
+
+
+class Kind(Enum):
+    """What a line is to the command that runs."""
+
+    ABORT = auto()
+    COMMAND = auto()
+    FIELD = auto()
+    FAILURE = auto()
+    OTHER = auto()
+    """Nobody could make sense of it, or it does not belong."""
+
+
+class Move(Enum):
+    """What is done with a line."""
+
+    BEGIN = auto()
+    WAIT = auto()
+    DROP = auto()
+    REPLY = auto()
+    NOTE = auto()
+    BREAK = auto()
+    CANCEL = auto()
+
+
+ORDER: dict[State, dict[Kind, Move]] = {
+    State.IDLE: {
+        Kind.ABORT: Move.DROP,
+        Kind.COMMAND: Move.BEGIN,
+        Kind.FIELD: Move.DROP,
+        Kind.FAILURE: Move.DROP,
+        Kind.OTHER: Move.REPLY,
+    },
+    State.RUNNING: {
+        Kind.ABORT: Move.CANCEL,
+        Kind.COMMAND: Move.WAIT,
+        Kind.FIELD: Move.WAIT,
+        Kind.FAILURE: Move.WAIT,
+        Kind.OTHER: Move.WAIT,
+    },
+    State.OFFERED: {
+        Kind.ABORT: Move.CANCEL,
+        Kind.COMMAND: Move.BREAK,
+        Kind.FIELD: Move.NOTE,
+        Kind.FAILURE: Move.BREAK,
+        Kind.OTHER: Move.BREAK,
+    },
+    State.MOVING: {
+        Kind.ABORT: Move.CANCEL,
+        Kind.COMMAND: Move.WAIT,
+        Kind.FIELD: Move.NOTE,
+        Kind.FAILURE: Move.CANCEL,
+        Kind.OTHER: Move.WAIT,
+    },
+    State.ENDING: {
+        Kind.ABORT: Move.CANCEL,
+        Kind.COMMAND: Move.WAIT,
+        Kind.FIELD: Move.DROP,
+        Kind.FAILURE: Move.DROP,
+        Kind.OTHER: Move.WAIT,
+    },
+}
+"""The order of a session.  A field or a failure behind a command that waits, waits with it."""
+
+
+class Begin(NamedTuple):
+    """Run this command; `ServerSession.finish` is to be called once, whatever becomes of it."""
+
+    command: Command
+
+
+class Announced(NamedTuple):
+    """Step 3 is over: connect to this port."""
+
+    port: int
+
+
+class SizeTold(NamedTuple):
+    """The client says how many bytes it sends."""
+
+    size: int
+
+
+class Completed(NamedTuple):
+    """The client's completion has come."""
+
+
+class Ended(NamedTuple):
+    """Break the running command off: this is to be its final status."""
+
+    error: FTPLiteError
+
+
+class Say(NamedTuple):
+    """Send this line."""
+
+    line: bytes
+
+
+class InputOver(NamedTuple):
+    """No line will come any more; what runs may finish."""
+
+
+class Close(NamedTuple):
+    """End the connection behind what has been said."""
+
+
+Event = Begin | Announced | SizeTold | Completed | Ended | Say | InputOver | Close
+
+
+@dataclass(slots=True)
+class Transfer:
+    """What the client has said about the running transfer."""
+
+    receives: bool
+    """Whether the server is the one that receives."""
+
+    size: int | None = None
+    """Bytes announced by the client; None while unknown."""
+
+    completed: bool = False
+    """Whether the client's completion has come."""
+
+
+_TLS_HANDSHAKE = b"\x16"
+_HTTP = (b" HTTP/1.0", b" HTTP/1.1")
+
+
+@dataclass(slots=True)
+class ServerSession:
+    """One client's session."""
+
+    limits: Limits
+    state: State = State.IDLE
+    directory: Path = ROOT
+    transfer: Transfer | None = None
+    command: Command | None = None
+    draining: bool = False
+    input_over: bool = False
+    _lines: deque[tuple[bytes, bool]] | None = None
+    """Lines in their place; the second says that the command of this line was cancelled."""
+
+    _size: int = 0
+    """Bytes of `_lines`, each with its LF."""
+
+    _commands: int = 0
+    """How many of `_lines` are commands."""
+
+    _events: list[Event] = field(default_factory=list)
+    _begun: bool = False
+    _any_command: bool = False
+    _bad_lines: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so much keeps its place in line that no more should be read."""
+        return self._size > self.limits.queue_size
+
+    def greeting(self) -> bytes:
+        """What the server says first."""
+        return encode_success(Success.GREETING)
+
+    # What comes from the client.
+
+    def is_foreign(self, data: bytes) -> bool:
+        """Whether the first bytes of the session are a TLS client's, who is at the wrong door."""
+        return not self._begun and data.startswith(_TLS_HANDSHAKE)
+
+    def receive(self, line: bytes) -> None:
+        """Take one line without its LF; the events that follow from it are then in `events`."""
+        if self.state is State.CLOSED or self.input_over:
+            return
+        if not self._begun:
+            self._begun = True
+            if line.removesuffix(b"\r").endswith(_HTTP):
+                self.state = State.CLOSED
+                self._events.append(Close())
+                return
+        if self.state is State.IDLE and not self._lines:
+            self._take(line)
+        elif line.removesuffix(b"\r").lower() == b"abort":
+            self._cancel(TransferCancelled())
+        else:
+            self._receive_behind(line)
+
+    def _receive_behind(self, line: bytes) -> None:
+        """Take a line while a command runs, or while lines wait."""
+        if self._commands == 0 and self.state in (State.OFFERED, State.MOVING):
+            self._take(line)
+        else:
+            self._wait(line)
+
+    def receive_too_long(self) -> None:
+        """A line was longer than the protocol has them; nothing behind it can be understood."""
+        if self.state in (State.RUNNING, State.OFFERED, State.MOVING):
+            self._break(LineTooLong())
+        elif self.state is State.IDLE:
+            self._close(LineTooLong())
+        self.input_over = True
+
+    def receive_end(self) -> None:
+        """The client will send nothing more, but still reads."""
+        if self.input_over or self.state is State.CLOSED:
+            return
+        self.input_over = True
+        self._events.append(InputOver())
+        if self.state is State.OFFERED:
+            self._break(ConnectionLost())
+
+    def events(self) -> Iterator[Event]:
+        """What to do now, in order.  The host may call any method between two events."""
+        while True:
+            if self._events:
+                yield self._events.pop(0)
+            elif self.state is State.IDLE and self._lines:
+                self._next()
+            elif self.state is State.IDLE and (self.draining or self.input_over):
+                self._close(ServerShuttingDown() if self.draining else None)
+            else:
+                return
+
+    def drain(self) -> None:
+        """Begin no command any more; what moves may finish."""
+        self.draining = True
+        if self.state is State.OFFERED:
+            self._break(ServerShuttingDown())
+
+    def refuse(self, error: FTPLiteError) -> None:
+        """End the session for a reason of the server's own; a command that runs ends first."""
+        if self.state is State.IDLE:
+            self._close(error)
+        else:
+            self.cancel(error)
+
+    def cancel(self, error: FTPLiteError) -> None:
+        """End the running command for a reason of the server's own."""
+        if self.state in (State.RUNNING, State.OFFERED, State.MOVING):
+            self._break(error)
+
+    # What goes to the client.
+
+    def answer(self, phrase: Success, *, receives: bool) -> bytes:
+        """Step 2, said when a transfer can begin; what the client sent ahead is then looked at."""
+        self.state = State.OFFERED
+        self.transfer = Transfer(receives)
+        self._look_ahead()
+        if self.state is State.OFFERED and (self.draining or self.input_over):
+            self._break(ServerShuttingDown() if self.draining else ConnectionLost())
+        return encode_success(phrase)
+
+    def complete(self) -> bytes:
+        """The server's own completion, spelled as the client spelled the name."""
+        assert self.command is not None
+        return encode_field(FieldName.TRANSFER_COMPLETE, self.command.argument or ".")
+
+    def finish(self, status: Success | FTPLiteError, detail: str = "") -> bytes:
+        """The one final status of the command that ran."""
+        self.command = self.transfer = None
+        if self.state is State.CLOSED:
+            return b""
+        self.state = State.IDLE
+        if not isinstance(status, FTPLiteError):
+            if status is Success.GOODBYE:
+                self._close(None)
+            return encode_success(status, detail)
+        if status.closes:
+            self._close(None)
+        elif self._bad_lines >= self.limits.bad_lines:
+            self._close(TooManyFailures())
+        return encode_error(status)
+
+    # How a line is taken.
+
+    def _next(self) -> None:
+        """Take the first line that waits."""
+        assert self._lines
+        line, cancelled = self._lines.popleft()
+        self._size -= len(line) + 1
+        kind, _ = self._classify(line)
+        if kind is Kind.COMMAND:
+            self._commands -= 1
+        if cancelled:
+            self._any_command = True
+            self._bad_lines = 0
+            self._events.append(Say(encode_error(TransferCancelled())))
+        else:
+            self._take(line)
+
+    def _look_ahead(self) -> None:
+        """Take from the lines that wait what the running transfer can use, as far as the next command."""
+        waiting, self._lines = self._lines, None
+        if not waiting:
+            return
+        self._size = self._commands = 0
+        for line, cancelled in waiting:
+            if cancelled or self._commands or self.state not in (State.OFFERED, State.MOVING):
+                self._wait(line, cancelled)
+            else:
+                self._take(line)
+
+    def _wait(self, line: bytes, cancelled: bool = False) -> None:
+        if self._lines is None:
+            self._lines = deque()
+        self._lines.append((line, cancelled))
+        self._size += len(line) + 1
+        if cancelled or self._classify(line)[0] is Kind.COMMAND:
+            self._commands += 1
+
+    def _classify(self, line: bytes) -> tuple[Kind, Message | Broken]:
+        try:
+            message = decode(line)
+        except Broken as problem:
+            return Kind.OTHER, problem
+        match message:
+            case Command(verb, None) if verb.name == "abort":
+                return Kind.ABORT, message
+            case Command():
+                return Kind.COMMAND, message
+            case Field():
+                return Kind.FIELD, message
+            case Status("FAILURE"):
+                return Kind.FAILURE, message
+        return Kind.OTHER, UnexpectedMessage("Only the server says that.")
+
+    def _take(self, line: bytes) -> None:
+        """Do with a line what the table says."""
+        kind, message = self._classify(line)
+        move = ORDER[self.state][kind]
+        if kind in (Kind.FIELD, Kind.FAILURE) and not self._any_command:
+            kind, message, move = Kind.OTHER, UnexpectedMessage("No command came before it."), Move.REPLY
+        if kind is not Kind.OTHER:
+            self._bad_lines = 0
+        match move:
+            case Move.WAIT:
+                self._wait(line)
+            case Move.BEGIN if isinstance(message, Command):
+                self._begin(message)
+            case Move.REPLY if isinstance(message, Broken):
+                self._count_bad(message)
+                self._events.append(Say(encode_error(message)))
+                if self._bad_lines >= self.limits.bad_lines:
+                    self._close(TooManyFailures())
+            case Move.NOTE if isinstance(message, Field):
+                self._note(message)
+            case Move.CANCEL if isinstance(message, Status):
+                self._break(_told_failure(message))
+            case Move.CANCEL:
+                self._cancel(TransferCancelled())
+            case Move.BREAK:
+                self._break_at_step_3(line, kind, message)
+
+    def _begin(self, command: Command) -> None:
+        self._any_command = True
+        if self.draining:
+            self._close(ServerShuttingDown())
+            return
+        self.command = command
+        self.state = State.RUNNING
+        self._events.append(Begin(command))
+
+    def _break_at_step_3(self, line: bytes, kind: Kind, message: Message | Broken) -> None:
+        """A line that is no field of the command ends it; a verb is then run itself."""
+        error = message if isinstance(message, Broken) else UnexpectedMessage("The data channel port was due.")
+        self._break(error)
+        if kind is Kind.COMMAND:
+            self._wait(line)
+        else:
+            self._count_bad(error)
+
+    def _count_bad(self, error: Broken) -> None:
+        bad = isinstance(error, UnknownCommand | UnexpectedMessage)
+        self._bad_lines = self._bad_lines + 1 if bad else 0
+
+    def _note(self, message: Field) -> None:
+        """A field of the running transfer."""
+        transfer = self.transfer
+        assert transfer is not None
+        try:
+            match message.name:
+                case FieldName.FILE_SIZE if transfer.receives:
+                    self._note_size(transfer, message.size())
+                case FieldName.DATA_CHANNEL_PORT if self.state is State.OFFERED:
+                    port = message.number()
+                    self.state = State.MOVING
+                    self._events.append(Announced(port))
+                case FieldName.TRANSFER_COMPLETE if self.state is State.MOVING:
+                    self._note_completion(transfer, message.argument())
+                case _ if self.state is State.OFFERED:
+                    raise UnexpectedMessage("The data channel port was due.")
+        except Broken as problem:
+            self._count_bad(problem)
+            self._break(problem)
+
+    def _note_size(self, transfer: Transfer, size: int) -> None:
+        if transfer.size is not None and transfer.size != size:
+            raise BadSyntax("Another file size was told before.")
+        if transfer.size is None:
+            transfer.size = size
+            self._events.append(SizeTold(size))
+
+    def _note_completion(self, transfer: Transfer, name: str) -> None:
+        assert self.command is not None
+        meant = self.command.arguments() or (".",)
+        if resolve(self.directory, name) != resolve(self.directory, meant[0]):
+            raise UnexpectedMessage("The completion names another file.")
+        if transfer.receives and transfer.size is None:
+            raise BadSyntax("The file size was due before the completion.")
+        if not transfer.completed:
+            transfer.completed = True
+            self._events.append(Completed())
+
+    def _cancel(self, error: FTPLiteError) -> None:
+        """``abort``: every unfinished command ends, those that wait in their turn."""
+        waiting, self._lines = self._lines, None
+        self._size = self._commands = 0
+        for line, cancelled in waiting or ():
+            kind, _ = self._classify(line)
+            if cancelled or kind is Kind.COMMAND:
+                self._wait(line, True)
+            elif kind is Kind.OTHER:
+                self._wait(line)
+        if self.state in (State.RUNNING, State.OFFERED, State.MOVING):
+            self._break(error)
+
+    def _break(self, error: FTPLiteError) -> None:
+        self.state = State.ENDING
+        self._events.append(Ended(error))
+
+    def _close(self, error: FTPLiteError | None) -> None:
+        self.state = State.CLOSED
+        self._lines = None
+        if error is not None:
+            self._events.append(Say(encode_error(error)))
+        self._events.append(Close())
+
+
+def _told_failure(status: Status) -> FTPLiteError:
+    """The receiver's own reason; a phrase that the protocol lacks is repeated as ``Transfer cancelled.``"""
+    error = status.error()
+    return type(error)() if error is not None and type(error) is not Failure else TransferCancelled()
+

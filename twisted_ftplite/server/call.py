@@ -1,0 +1,277 @@
+"""One running command, as its coroutine sees it: the session, the storage and the data channel.
+
+What a coroutine opens it hands to `Call.keep`; that is released when the command is over and no thread
+works on it any more.  Everything said goes through here; the transport is never seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
+
+from ..errors import (
+    ConnectionLost,
+    ConnectionTimedOut,
+    FileTooLarge,
+    FTPLiteError,
+    NotSupported,
+    PortNotAllowed,
+)
+from ..flow.channel import DataChannel
+from ..flow.movement import Pump, move
+from ..flow.opening import ConnectBack, Reactor
+from ..flow.receiving import FileConsumer, Pipes
+from ..flow.stall import StallWatch
+from ..flow.tcp import SocketAddress, same_host
+from ..flow.workers import Workers, shielded
+from ..limits import Limits
+from ..protocol.lines import Command, FieldName, Success, encode_size
+from ..protocol.paths import Path, resolve
+from ..protocol.server import ServerSession
+from ..storage.interface import Storage
+
+A = TypeVarTuple("A")
+T = TypeVar("T")
+
+LOWEST_PORT, HIGHEST_PORT = 1024, 65535
+
+
+@dataclass(slots=True)
+class Services:
+    """What the sessions of one server share."""
+
+    reactor: Reactor
+    storage: Storage
+    workers: Workers
+    pipes: Pipes
+    limits: Limits
+    read_only: bool = False
+    features: tuple[str, ...] = ()
+    own_ports: frozenset[int] = frozenset()
+    """The ports this server listens on: it never connects to itself."""
+
+
+class Ends(NamedTuple):
+    """Both ends of a control channel along which the server may connect back."""
+
+    local: SocketAddress
+    peer: SocketAddress
+
+
+class Control(Protocol):
+    """What a command sees of its control channel."""
+
+    def say(self, line: bytes) -> None:
+        """Send a line."""
+
+    def ends(self) -> Ends | None:
+        """Where to connect back; None where the server must not."""
+
+    def obey(self) -> None:
+        """Go on with the session's events."""
+
+    def too_late(self) -> None:
+        """The running command was told to end, and will not."""
+
+
+class Call:
+    """A command from its line to its final status."""
+
+    def __init__(self, services: Services, session: ServerSession, command: Command, control: Control) -> None:
+        self.services = services
+        self.session = session
+        self.command = command
+        self.failed = False
+        self.bytes = 0
+        """Bytes of data moved, for the log."""
+
+        self._control = control
+        self._port: Deferred[int] = Deferred()
+        self._completion: Deferred[None] | None = None
+        self._pump: Pump | None = None
+        self._job: Deferred[None] | None = None
+        self._kept: list[Callable[[], object]] = []
+
+    # What the session tells.
+
+    def announced(self, port: int) -> None:
+        """Step 3 is over."""
+        self._port.callback(port)
+
+    def size_told(self, size: int) -> None:
+        """The client says how many bytes it sends."""
+        if isinstance(self._pump, FileConsumer):
+            self._pump.expect(size)
+
+    def completed(self) -> None:
+        """The client's completion has come."""
+        if self._completion is not None and not self._completion.called:
+            self._completion.callback(None)
+
+    def input_over(self) -> None:
+        """The client says nothing more: a completion that has not come will not."""
+        if self._completion is not None and not self._completion.called:
+            self._completion.errback(ConnectionLost("Your completion did not come."))
+
+    # What a coroutine asks for.
+
+    def say(self, line: bytes) -> None:
+        """Send a line."""
+        self._control.say(line)
+
+    def path(self) -> Path:
+        """Where the command's first argument leads; the working directory where there is none."""
+        arguments = self.command.arguments()
+        return resolve(self.session.directory, arguments[0] if arguments else ".")
+
+    def keep(self, opened: T, release: Callable[[T], object]) -> T:
+        """Release this when the command is over and no thread works for it."""
+        self._kept.append(lambda: release(opened))
+        return opened
+
+    async def work(self, function: Callable[[*A], T], *args: *A) -> T:
+        """Call a function in a worker thread."""
+        return await self._work(self.services.workers.run(function, *args))
+
+    async def open(self, release: Callable[[T], object], function: Callable[[*A], T], *args: *A) -> T:
+        """The same, and keep what it opens, also where the command ends before it is open."""
+        job = self.services.workers.run(function, *args)
+        return await self._work(job.addCallback(self.keep, release))
+
+    async def commit(self, function: Callable[[], None]) -> None:
+        """Call in a worker thread what cannot be taken back: to end the command now is too late."""
+        job = self.services.workers.run(function)
+        while True:
+            try:
+                return await self._work(job)
+            except CancelledError:
+                self._control.too_late()
+
+    async def data_channel(self, ready: Success) -> DataChannel:
+        """Steps 2 to 4: say that it is ready, wait for the port, connect back."""
+        ends = self._control.ends()
+        if ends is None:
+            raise NotSupported("The server cannot connect to you from here.")
+        self.say(self.session.answer(ready, receives=ready is Success.READY_TO_RECEIVE))
+        port = await self._within_stall_time(self._port, ConnectionTimedOut("The data channel port did not come."))
+        limits = self.services.limits
+        if (self.announced_size or 0) > limits.max_file_size:
+            raise FileTooLarge(f"The limit is {limits.max_file_size} bytes.")
+        self._check_port(port, ends)
+        factory = ConnectBack(self.services.reactor, ends.local, ends.peer, port, limits.connect_timeout)
+        return self.keep(await factory.open(), self._close_channel)
+
+    @property
+    def announced_size(self) -> int | None:
+        """Bytes the client has announced; None while unknown."""
+        return None if self.session.transfer is None else self.session.transfer.size
+
+    async def pump(self, pump: Pump) -> int:
+        """Step 6: run a producer or consumer to its end; returns the bytes that came, 0 of a producer."""
+        self._pump = pump
+        if isinstance(pump, FileConsumer) and self.announced_size is not None:
+            pump.expect(self.announced_size)
+        try:
+            return await move(pump, self.services.reactor, self.services.limits.stall_timeout) or 0
+        except ConnectionLost:
+            # The client's own word on why may still be on its way, on the other connection.
+            await deferLater(self.services.reactor, self.services.limits.verdict_timeout)
+            raise
+
+    async def sent(self, channel: DataChannel) -> None:
+        """Steps 6 to 8 of a sender: end the stream, say the completion, wait for the receiver's."""
+        channel.finish_sending()
+        self.say(self.session.complete())
+        channel.watch_peer()
+        await self._peer_completion(ConnectionTimedOut("Your completion did not come."), channel.movement)
+
+    async def told_complete(self) -> None:
+        """Step 7 of a receiver: wait for the sender's completion."""
+        await self._peer_completion(ConnectionLost("Your completion did not come."))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Tell the client now and then that it is this side that takes long."""
+        line = encode_size(FieldName.WORKING, self.bytes)
+        limits = self.services.limits
+        again: IDelayedCall
+
+        def tell() -> None:
+            nonlocal again
+            self.say(line)
+            again = self.services.reactor.callLater(limits.working_interval, tell)
+
+        again = self.services.reactor.callLater(limits.working_interval, tell)
+        try:
+            yield
+        finally:
+            again.cancel()
+
+    def release(self) -> None:
+        """The command is over: let go of everything, as soon as no thread works on it."""
+        idle = self._pump.stop() if self._pump is not None else succeed(None)
+        if self._job is not None:
+            idle.addCallback(lambda _: self._job)
+        idle.addCallback(lambda _: self._release_kept())
+
+    def _work(self, job: Deferred[T]) -> Deferred[T]:
+        """Wait for a job that goes on to its end even where the command does not."""
+        wait = shielded(job)
+        over: Deferred[None] = Deferred()
+        self._job = over
+
+        def go_on(_: object) -> None:
+            over.callback(None)
+            self._control.obey()  # behind the coroutine's next step, which may have let the session go on
+
+        job.addBoth(go_on)
+        return wait
+
+    async def _peer_completion(self, otherwise: FTPLiteError, movement: Callable[[], object] = int) -> None:
+        if self.session.transfer is None or self.session.transfer.completed:
+            return
+        if self.session.input_over:
+            raise ConnectionLost("Your completion did not come.")
+        self._completion = Deferred()
+        await self._within_stall_time(self._completion, otherwise, movement)
+
+    async def _within_stall_time(
+        self, awaited: Deferred[T], otherwise: FTPLiteError, movement: Callable[[], object] = int
+    ) -> T:
+        """Wait, but no longer than the stall time without movement."""
+        if awaited.called:
+            return await awaited
+        watch = StallWatch(
+            self.services.reactor,
+            self.services.limits.stall_timeout,
+            movement,
+            lambda: awaited.errback(otherwise),
+        )
+        try:
+            return await awaited
+        finally:
+            watch.stop()
+
+    def _check_port(self, port: int, ends: Ends) -> None:
+        if not LOWEST_PORT <= port <= HIGHEST_PORT:
+            raise PortNotAllowed(f"Ports are {LOWEST_PORT} to {HIGHEST_PORT}.")
+        if port in self.services.own_ports and same_host(ends.local, ends.peer):
+            raise PortNotAllowed("That is the server's own port.")
+
+    def _close_channel(self, channel: DataChannel) -> None:
+        """What broke off must not look like the end of a stream."""
+        if self.failed:
+            channel.reset()
+        else:
+            channel.close()
+
+    def _release_kept(self) -> None:
+        for release in reversed(self._kept):
+            release()
+        self._kept.clear()

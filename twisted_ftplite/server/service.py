@@ -1,0 +1,194 @@
+"""The service: from a frozen configuration to sessions, and from SIGTERM to an empty server."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..flow.opening import Reactor
+from ..flow.receiving import Pipes
+from ..flow.tcp import plain_host
+from ..flow.workers import ThreadWorkers
+from ..limits import Limits
+from ..storage.local import LocalStorage
+from .call import Services
+from .sessions import ControlFactory, Sessions
+
+log = Logger()
+
+FEATURES = ("noop", "help")
+DEFAULT_ENDPOINT = "tcp:2121:interface=127.0.0.1"
+
+
+class ServerReactor(Reactor, IReactorFromThreads):
+    """What a server needs of the reactor."""
+
+
+class CannotStart(Exception):
+    """Why the server does not start, and what to do about it: one line for the operator."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an operator decides."""
+
+    root: str
+    endpoints: tuple[str, ...] = (DEFAULT_ENDPOINT,)
+    read_only: bool = False
+    umask: int = 0o022
+    limits: Limits = field(default_factory=Limits)
+
+
+class FTPLiteService(Service):
+    """Serves one tree at any number of endpoints.
+
+    `listen` binds the ports and comes first, before anything forks or drops privileges; sessions are
+    served from `startService` on, and `stopService` waits for what moves.
+    """
+
+    name = "ftplite"
+
+    def __init__(self, reactor: ServerReactor, config: Config) -> None:
+        self.config = config
+        self.ports: list[IListeningPort] = []
+        self._reactor = reactor
+        self._notices: list[str] = []
+        limits = self._fit_descriptors(config.limits)
+        self._workers = ThreadWorkers(reactor, limits.threads)
+        self._storage = LocalStorage(config.root, umask=config.umask, limits=limits)
+        self._services = Services(
+            reactor=reactor,
+            storage=self._storage,
+            workers=self._workers,
+            pipes=Pipes(limits),
+            limits=limits,
+            read_only=config.read_only,
+            features=FEATURES,
+        )
+        self.sessions = Sessions(self._services)
+
+    def listen(self) -> None:
+        """Bind every endpoint.  Raises `CannotStart` and then listens nowhere."""
+        try:
+            for description in self.config.endpoints:
+                self.ports.append(self._listen(description))
+        except CannotStart:
+            for port in self.ports:
+                port.stopListening()
+            raise
+        addresses = [port.getHost() for port in self.ports]
+        self._services.own_ports = frozenset(
+            each.port for each in addresses if isinstance(each, IPv4Address | IPv6Address)
+        )
+
+    def startService(self) -> None:
+        """Say what is served, where and to whom, and sweep up what a crash left behind."""
+        Service.startService(self)
+        for notice in [*self._notices, self._storage.notice]:
+            if notice:
+                log.warn("{notice}", notice=notice)
+        log.info("{summary}", summary=self.summary())
+        self._workers.run(self._storage.sweep).addCallbacks(_tell_swept, _tell_unswept)
+
+    def summary(self) -> str:
+        """One line: what, where, to whom."""
+        where = ", ".join(_spell(port.getHost()) for port in self.ports)
+        whom = "anyone on this machine" if self._is_on_loopback() else "anyone who can reach it"
+        what = "read" if self.config.read_only else "read and write"
+        return f"FTPLite serves {self.config.root} at {where} to {whom}, to {what}."
+
+    def stopService(self) -> Deferred[None]:
+        """Listen no more, drain the sessions, let the threads go."""
+        Service.stopService(self)
+        closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self.ports]
+        self.ports = []
+        closing.append(self.sessions.drain())
+        return gatherResults(closing).addCallback(self._let_go)
+
+    def _let_go(self, _: object) -> None:
+        self._workers.stop()
+        self._services.pipes.close()
+        self._storage.close()
+
+    def _listen(self, description: str) -> IListeningPort:
+        factory = ControlFactory(self.sessions, behind_proxy=_is_proxied(description))
+        outcome: list[IListeningPort | Failure] = []
+        try:
+            endpoint = serverFromString(self._reactor, description)
+            endpoint.listen(factory).addBoth(outcome.append)
+        except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+            raise CannotStart(
+                f"--listen {description} is no endpoint that can be listened on ({error}); "
+                f"write it as in {DEFAULT_ENDPOINT}"
+            ) from error
+        if not outcome:
+            raise CannotStart(f"--listen {description} does not listen at once; use a tcp or systemd endpoint")
+        port = outcome[0]
+        if isinstance(port, Failure):
+            raise CannotStart(_cannot_listen(description, port.value)) from port.value
+        return port
+
+    def _is_on_loopback(self) -> bool:
+        return not any(map(_is_proxied, self.config.endpoints)) and all(
+            plain_host(getattr(port.getHost(), "host", "127.0.0.1")).is_loopback for port in self.ports
+        )
+
+    def _fit_descriptors(self, limits: Limits) -> Limits:
+        """Take as many descriptors as the system gives, and no more sessions than they are enough for."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        fit = (hard - limits.descriptors_reserved) // limits.descriptors_per_session
+        if hard == resource.RLIM_INFINITY or limits.max_sessions <= fit:
+            return limits
+        self._notices.append(
+            f"--max-sessions is lowered from {limits.max_sessions} to {max(fit, 1)}: "
+            f"the limit of {hard} open files allows no more (raise it with ulimit -n)."
+        )
+        return replace(limits, max_sessions=max(fit, 1))
+
+
+def process_umask() -> int:
+    """The umask this process was started with."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _is_proxied(description: str) -> bool:
+    return description.partition(":")[0] == "haproxy"
+
+
+def _spell(address: IAddress) -> str:
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    return str(address)
+
+
+def _cannot_listen(description: str, error: BaseException | None) -> str:
+    if isinstance(error, CannotListenError):
+        reason = getattr(error.socketError, "strerror", None) or error.socketError
+        return f"--listen {description} cannot be listened on: {reason}; stop what has the port or name another"
+    return f"--listen {description} cannot be listened on: {error}"
+
+
+def _tell_swept(count: int) -> None:
+    if count:
+        log.info("Swept up {count} unfinished files of an earlier server.", count=count)
+
+
+def _tell_unswept(failure: Failure) -> None:
+    log.failure("The tree could not be swept of unfinished files", failure)
