@@ -200,6 +200,11 @@ class LocalFileTrouble(FTPLiteError):
 
     phrase = "Local file trouble."
 
+    def __init__(self, detail: str = "", cause: OSError | None = None) -> None:
+        super().__init__(detail)
+        self.cause = cause
+        """What the system said, where it was the system."""
+
     def __str__(self) -> str:
         return self.detail or self.phrase
 

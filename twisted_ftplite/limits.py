@@ -87,6 +87,9 @@ class Limits:
     listing_piece: int = 64 * KIB
     """Bytes of a listing made in one hop to a thread."""
 
+    listing_size: int = 256 * MIB
+    """Bytes of a listing that a client takes: a million names of 255."""
+
     # Threads.
     threads: int = 64
     """Threads that may wait for a disk at once: so many stalled disks before anyone waits for a thread."""

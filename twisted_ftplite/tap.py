@@ -14,7 +14,8 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from .limits import Limits
-from .server.service import DEFAULT_ENDPOINT, CannotStart, Config, FTPLiteService, process_umask
+from .server.service import DEFAULT_ENDPOINT, CannotStart, Config, FTPLiteService
+from .storage.unnamed import process_umask
 
 _DEFAULTS = Limits()
 

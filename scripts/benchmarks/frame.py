@@ -97,11 +97,13 @@ class Table:
 
     def __init__(self, title: str, unit: str, reference: str | None = None) -> None:
         self.title, self.unit, self.reference = title, unit, reference
+        self.labels: list[str] = []
         self.figures: dict[str, list[float]] = {}
         self.failed: dict[str, str] = {}
 
     def run(self, cases: Mapping[str, Case], runs: int, *, warm: int = 1) -> Table:
         """Case 1, case 2, ..., case 1, ...; ``warm`` rounds before count for nothing.  Prints the table."""
+        self.labels = list(cases)
         for turn in range(-warm, runs):
             for label, case in cases.items():
                 if label in self.failed:
@@ -117,7 +119,13 @@ class Table:
                 else:
                     if turn >= 0:
                         self.figures.setdefault(label, []).append(figure)
-        self.labels = list(cases)
+        print(self.markdown(), flush=True)
+        return self
+
+    def show(self, figures: Mapping[str, list[float]]) -> Table:
+        """Print figures that the runs of another table have yielded."""
+        self.figures = {label: each for label, each in figures.items() if each}
+        self.labels = list(self.figures)
         print(self.markdown(), flush=True)
         return self
 

@@ -44,11 +44,9 @@ def twisted_ftp(port: int, root: str) -> None:
     @implementer(IRealm)
     class Realm:
         def requestAvatar(self, avatar: object, mind: object, *interfaces: Any) -> tuple[Any, Any, Any]:
-            return ftp.IFTPShell, ftp.FTPShell(FilePath(root)), lambda: None  # type: ignore[no-untyped-call]
+            return ftp.IFTPShell, ftp.FTPShell(FilePath(root)), lambda: None
 
-    factory = ftp.FTPFactory(  # type: ignore[no-untyped-call]
-        Portal(Realm(), [AllowAnonymousAccess()])
-    )
+    factory = ftp.FTPFactory(Portal(Realm(), [AllowAnonymousAccess()]))
     factory.timeOut = 7200
     reactor.listenTCP(port, factory, backlog=4096, interface="127.0.0.1")
     reactor.run()
@@ -75,10 +73,10 @@ def bare(port: int, root: str) -> None:
 
     class Greeter(LineReceiver):
         def connectionMade(self) -> None:
-            self.sendLine(b"SUCCESS: FTPLite/1 ready.")  # type: ignore[no-untyped-call]
+            self.sendLine(b"SUCCESS: FTPLite/1 ready.")
 
         def lineReceived(self, line: bytes) -> None:
-            self.sendLine(line)  # type: ignore[no-untyped-call]
+            self.sendLine(line)
 
     reactor.listenTCP(
         port, cast(ServerFactory, Factory.forProtocol(Greeter)), backlog=4096, interface="127.0.0.1"

@@ -38,7 +38,7 @@ def main() -> None:
         setattr(os, name, slowed(getattr(os, name), target, rate))
     from twisted.scripts.twistd import run
 
-    run()  # type: ignore[no-untyped-call]
+    run()
 
 
 if __name__ == "__main__":

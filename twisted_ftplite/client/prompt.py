@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import termios
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from ..errors import LocalFileTrouble
 from ..flow.workers import Workers
+from .completion import Choice
 from .words import complete, spell, unfinished
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ PROMPT: Final = "ftp> "
 
 PATIENCE: Final = 3.0
 """Seconds that completion waits for the server's names; typing stands still meanwhile."""
-
-Choice = tuple[str, bool]
-"""What could stand in place of a word, and whether it is finished with that; a directory is not."""
 
 Complete = Callable[[tuple[str, ...], str], Deferred[list[Choice]]]
 """From the words before the cursor and what is typed of the next, what that may become."""
@@ -43,7 +42,7 @@ class Prompt:
         self._history = history
         self._session: PromptSession[str] | None = None
         # Importing takes a tenth of a second, and the connection is being made meanwhile.
-        self._ready = workers.run(self._prepare)
+        workers.run(self._prepare).addErrback(lambda _: None)  # `line` will say so
 
     async def line(self) -> str | None:
         """What was typed; empty after Ctrl-C, None after Ctrl-D.  Raises `LocalFileTrouble`."""
@@ -73,8 +72,8 @@ class Prompt:
             return ""
         except EOFError:
             return None
-        except OSError as error:
-            raise LocalFileTrouble(f"the terminal cannot be used: {error.strerror}") from error
+        except (OSError, termios.error) as error:
+            raise LocalFileTrouble(f"the terminal cannot be used: {error}") from error
 
     def _prepare(self) -> None:
         from prompt_toolkit import PromptSession

@@ -64,6 +64,7 @@ class Shell:
         """From the signal until the command that it hit is over."""
         self._session: Session | None = None
         self._running: Deferred[Any] | None = None
+        self._busy = False
         self._streams: list[StandardInput | StandardOutput] = []
         self._prompt: Prompt | None = None
 
@@ -96,7 +97,7 @@ class Shell:
         """To send from.  Raises `BadUsage` where commands come from there."""
         if self.mode is Mode.SCRIPT:
             raise BadUsage(
-                "standard input is where the commands come from; put a file, or give this command as arguments"
+                "standard input is where the commands come from; put a file, or use put - without a script"
             )
         source = StandardInput()
         self._streams.append(source)
@@ -210,14 +211,15 @@ class Shell:
             self._report(what, error)
             return error
 
+        whole, self._busy = not self._busy, True  # else it is a part of what runs
         running = Deferred.fromCoroutine(work).addErrback(failed)
-        if self._running is not None:  # a part of what is running
+        if not whole:
             return await running
         self._running = running
         try:
             return await running
         finally:
-            self._running = None
+            self._running, self._busy = None, False
 
     def _report(self, what: str, error: Exception) -> None:
         if isinstance(error, Unreachable):

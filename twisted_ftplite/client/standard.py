@@ -195,15 +195,3 @@ class ScriptLines:
         elif len(self._begun) > LINE_LENGTH:
             self._ended = True
             raise LocalFileTrouble(f"standard input: a line is longer than {LINE_LENGTH} bytes")
-
-
-def open_what_is_closed() -> None:
-    """Fill standard descriptors that the caller closed, so that no socket gets their numbers.
-
-    They are filled with what refuses to be read (0) or written (1 and 2): closed stays an error.
-    """
-    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, flags)  # the lowest free number, which is this one

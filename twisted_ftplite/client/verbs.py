@@ -14,7 +14,7 @@ from .display import escape, listing, summary
 from .troubles import BadUsage
 
 if TYPE_CHECKING:
-    from .session import Transfer
+    from .transfers import Transfer
     from .shell import Shell
 
 STANDARD = "-"

@@ -23,7 +23,10 @@ class Pump(Protocol):
         """Whether it is this side that is being waited for."""
 
     def movement(self) -> int:
-        """A number that grows as bytes move."""
+        """A number that grows as bytes move, as far as the peer is concerned."""
+
+    def moved(self) -> int:
+        """Bytes moved so far."""
 
     def start(self) -> Deferred[Any]:
         """Begin; fires when everything has moved."""

@@ -94,8 +94,15 @@ class FileConsumer:
     """
 
     def __init__(
-        self, channel: DataChannel, handle: WriteHandle, workers: Workers, pipes: Pipes, limits: Limits
+        self,
+        channel: DataChannel,
+        handle: WriteHandle,
+        workers: Workers,
+        pipes: Pipes,
+        limits: Limits,
+        most: int | None = None,
     ) -> None:
+        """``most`` is how many bytes may come unannounced; `Limits.max_file_size` where it is None."""
         self.channel = channel
         self.handle = handle
         self.limits = limits
@@ -106,6 +113,7 @@ class FileConsumer:
         self.done: Deferred[int] = Deferred()
         self._workers = workers
         self._pipes = pipes
+        self._unannounced = limits.max_file_size if most is None else most
         self._way: Way | None = None
         self._in_thread = False
         self._idle: Deferred[None] | None = None
@@ -117,6 +125,10 @@ class FileConsumer:
 
     def movement(self) -> int:
         """A number that grows as bytes come."""
+        return self.received
+
+    def moved(self) -> int:
+        """Bytes that have come."""
         return self.received
 
     def expect(self, size: int) -> None:
@@ -179,7 +191,7 @@ class FileConsumer:
         self.done.callback(self.received)
 
     def _most(self) -> int:
-        return self.limits.max_file_size if self.expected is None else self.expected
+        return self._unannounced if self.expected is None else self.expected
 
     def _check(self) -> bool:
         if self.received <= self._most():

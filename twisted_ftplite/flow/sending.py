@@ -44,6 +44,10 @@ class Producer:
         """A number that grows as the peer's kernel acknowledges bytes."""
         return self.channel.movement()
 
+    def moved(self) -> int:
+        """Bytes the kernel has taken."""
+        return self.channel.sent
+
     def start(self) -> Deferred[None]:
         """Begin; returns `done`."""
         self.channel.registerProducer(self, False)

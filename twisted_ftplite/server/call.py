@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
+from typing import NamedTuple, Protocol, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 
@@ -24,19 +24,19 @@ from ..errors import (
     PortNotAllowed,
 )
 from ..flow.channel import DataChannel
+from ..flow.errand import Errand
 from ..flow.movement import Pump, move
 from ..flow.opening import ConnectBack, Reactor
 from ..flow.receiving import FileConsumer, Pipes
 from ..flow.stall import StallWatch
 from ..flow.tcp import SocketAddress, same_host
-from ..flow.workers import Workers, shielded
+from ..flow.workers import Workers
 from ..limits import Limits
 from ..protocol.lines import Command, FieldName, Success, encode_size
 from ..protocol.paths import Path, resolve
 from ..protocol.server import ServerSession
 from ..storage.interface import Storage
 
-A = TypeVarTuple("A")
 T = TypeVar("T")
 
 LOWEST_PORT, HIGHEST_PORT = 1024, 65535
@@ -80,23 +80,20 @@ class Control(Protocol):
         """The running command was told to end, and will not."""
 
 
-class Call:
+class Call(Errand):
     """A command from its line to its final status."""
 
     def __init__(self, services: Services, session: ServerSession, command: Command, control: Control) -> None:
+        super().__init__(services.workers)
         self.services = services
         self.session = session
         self.command = command
-        self.failed = False
         self.bytes = 0
         """Bytes of data moved, for the log."""
 
         self._control = control
         self._port: Deferred[int] = Deferred()
         self._completion: Deferred[None] | None = None
-        self._pump: Pump | None = None
-        self._job: Deferred[None] | None = None
-        self._kept: list[Callable[[], object]] = []
 
     # What the session tells.
 
@@ -130,28 +127,13 @@ class Call:
         arguments = self.command.arguments()
         return resolve(self.session.directory, arguments[0] if arguments else ".")
 
-    def keep(self, opened: T, release: Callable[[T], object]) -> T:
-        """Release this when the command is over and no thread works for it."""
-        self._kept.append(lambda: release(opened))
-        return opened
+    def too_late(self) -> None:
+        """See `Errand.too_late`."""
+        self._control.too_late()
 
-    async def work(self, function: Callable[[*A], T], *args: *A) -> T:
-        """Call a function in a worker thread."""
-        return await self._work(self.services.workers.run(function, *args))
-
-    async def open(self, release: Callable[[T], object], function: Callable[[*A], T], *args: *A) -> T:
-        """The same, and keep what it opens, also where the command ends before it is open."""
-        job = self.services.workers.run(function, *args)
-        return await self._work(job.addCallback(self.keep, release))
-
-    async def commit(self, function: Callable[[], None]) -> None:
-        """Call in a worker thread what cannot be taken back: to end the command now is too late."""
-        job = self.services.workers.run(function)
-        while True:
-            try:
-                return await self._work(job)
-            except CancelledError:
-                self._control.too_late()
+    def job_done(self) -> None:
+        """See `Errand.job_done`: it may have let the session go on."""
+        self._control.obey()
 
     async def data_channel(self, ready: Success) -> DataChannel:
         """Steps 2 to 4: say that it is ready, wait for the port, connect back."""
@@ -165,7 +147,7 @@ class Call:
             raise FileTooLarge(f"The limit is {limits.max_file_size} bytes.")
         self._check_port(port, ends)
         factory = ConnectBack(self.services.reactor, ends.local, ends.peer, port, limits.connect_timeout)
-        return self.keep(await factory.open(), self._close_channel)
+        return self.keep_channel(await factory.open())
 
     @property
     def announced_size(self) -> int | None:
@@ -213,26 +195,6 @@ class Call:
         finally:
             again.cancel()
 
-    def release(self) -> None:
-        """The command is over: let go of everything, as soon as no thread works on it."""
-        idle = self._pump.stop() if self._pump is not None else succeed(None)
-        if self._job is not None:
-            idle.addCallback(lambda _: self._job)
-        idle.addCallback(lambda _: self._release_kept())
-
-    def _work(self, job: Deferred[T]) -> Deferred[T]:
-        """Wait for a job that goes on to its end even where the command does not."""
-        wait = shielded(job)
-        over: Deferred[None] = Deferred()
-        self._job = over
-
-        def go_on(_: object) -> None:
-            over.callback(None)
-            self._control.obey()  # behind the coroutine's next step, which may have let the session go on
-
-        job.addBoth(go_on)
-        return wait
-
     async def _peer_completion(self, otherwise: FTPLiteError, movement: Callable[[], object] = int) -> None:
         if self.session.transfer is None or self.session.transfer.completed:
             return
@@ -263,15 +225,3 @@ class Call:
             raise PortNotAllowed(f"Ports are {LOWEST_PORT} to {HIGHEST_PORT}.")
         if port in self.services.own_ports and same_host(ends.local, ends.peer):
             raise PortNotAllowed("That is the server's own port.")
-
-    def _close_channel(self, channel: DataChannel) -> None:
-        """What broke off must not look like the end of a stream."""
-        if self.failed:
-            channel.reset()
-        else:
-            channel.close()
-
-    def _release_kept(self) -> None:
-        for release in reversed(self._kept):
-            release()
-        self._kept.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -157,13 +156,6 @@ class FTPLiteService(Service):
             f"the limit of {hard} open files allows no more (raise it with ulimit -n)."
         )
         return replace(limits, max_sessions=max(fit, 1))
-
-
-def process_umask() -> int:
-    """The umask this process was started with."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _is_proxied(description: str) -> bool:

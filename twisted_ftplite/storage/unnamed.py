@@ -172,6 +172,13 @@ class UnnamedFile:
             os.close(descriptor)
 
 
+def process_umask() -> int:
+    """The process's umask, which can be read only by setting it: call it before there are threads."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def hold(descriptor: int) -> None:
     """Lock a temporary file for as long as the descriptor is open.
 

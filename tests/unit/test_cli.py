@@ -1,0 +1,118 @@
+"""Arguments of `ftplite-client`, exit statuses, and what it does not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_ftplite import errors
+from twisted_ftplite.cli import EXIT_STATUS, status_of
+from twisted_ftplite.client.arguments import Config, parse, read_address
+from twisted_ftplite.client.troubles import BadUsage, Interrupted, Unreachable
+
+
+class AddressTests(SynchronousTestCase):
+    def test_spellings(self) -> None:
+        for host, port, meant in (
+            ("example.org", None, ("example.org", 2121)),
+            ("example.org", "99", ("example.org", 99)),
+            ("example.org:99", None, ("example.org", 99)),
+            ("::1", None, ("::1", 2121)),
+            ("[::1]", None, ("::1", 2121)),
+            ("[::1]", "99", ("::1", 99)),
+            ("[::1]:99", None, ("::1", 99)),
+            ("ftplite://example.org", None, ("example.org", 2121)),
+            ("FTPLite://example.org:99/", None, ("example.org", 99)),
+            ("ftplite://[::1]:99", None, ("::1", 99)),
+            ("ftplite://[::1]", "99", ("::1", 99)),
+            ("fe80::1%eth0", None, ("fe80::1%eth0", 2121)),
+        ):
+            assert read_address(host, port) == meant
+
+    def test_what_is_no_address(self) -> None:
+        for host, port in (
+            ("", None), (":99", None), ("ftplite://", None), ("http://a", None), ("ftplite://a/b", None),
+            ("user@a", None), ("[::1", None), ("[::1]99", None), ("[]", None), ("a:", None), ("a:b", None),
+            ("a:0", None), ("a", "0"), ("a", "65536"), ("a", "٣"), ("a:+5", None), ("a:1", "2"), ("a:1", "1"),
+        ):  # fmt: skip
+            with pytest.raises(BadUsage):
+                read_address(host, port)
+
+
+class ArgumentTests(SynchronousTestCase):
+    def check(self, line: str, **expected: object) -> None:
+        plain = Config("h", 2121, (), None, None)
+        assert parse(line.split()) == plain._replace(**expected)
+
+    def test_commands(self) -> None:
+        self.check("h")
+        self.check("h 99", port=99)
+        self.check("h ls", command=("ls",))
+        self.check("h 99 get a b", port=99, command=("get", "a", "b"))
+        self.check("h LS docs", command=("LS", "docs"))
+
+    def test_standard_streams(self) -> None:
+        self.check("h get a -", command=("get", "a", "-"))
+        self.check("h put - a", command=("put", "-", "a"))
+
+    def test_options_stand_anywhere(self) -> None:
+        for line in ("--timeout 1.5 h ls", "h --timeout 1.5 ls", "h ls --timeout 1.5", "h ls --timeout=1.5"):
+            self.check(line, command=("ls",), timeout=1.5)
+        self.check("h --data-ports 5000-5010", data_ports=(5000, 5010))
+        self.check("h --data-ports 5000", data_ports=(5000, 5000))
+
+    def test_names_that_begin_with_a_dash(self) -> None:
+        self.check("h get -- -x --help", command=("get", "-x", "--help"))
+        self.check("-- h get -x", command=("get", "-x"))
+
+    def test_bad_usage(self) -> None:
+        for line in (
+            "", "h frob", "h get", "h get a b c", "h ls a b", "h put", "h quit", "h -x", "h ls -x", "h 99 98",
+            "h --timeout 0", "h --timeout -1", "h --timeout nan", "h --timeout inf", "h --timeout x",
+            "h --data-ports 9-8", "h --data-ports 80-90", "h --data-ports 5000-", "h --data-ports 5000-70000",
+            "h --data-ports", "h --data-ports 5_000",
+        ):  # fmt: skip
+            with pytest.raises((BadUsage, click.UsageError)):
+                parse(line.split())
+
+
+class StatusTests(SynchronousTestCase):
+    def test_every_phrase(self) -> None:
+        for each in errors.FAILURES.values():
+            assert status_of(each()) == 1
+        for each in errors.ERRORS.values():
+            assert status_of(each()) == 3
+
+    def test_the_rest(self) -> None:
+        for error, status in (
+            (None, 0), (errors.ProtocolViolation(), 3), (errors.LocalFileTrouble(), 4), (BadUsage(), 2),
+            (Unreachable(), 3), (Interrupted(), 130), (KeyboardInterrupt(), 130), (click.UsageError(""), 2),
+            (BrokenPipeError(), 4), (ZeroDivisionError(), 3), (CancelledError(), 3),
+        ):  # fmt: skip
+            assert status_of(error) == status
+        assert set(EXIT_STATUS.values()) <= {1, 2, 3, 4, 130}
+
+
+class ImportTests(SynchronousTestCase):
+    """A command is quick to start because of what it leaves out."""
+
+    def modules(self, *arguments: str) -> set[str]:
+        program = (
+            "import sys; from twisted_ftplite.cli import main; status = main(sys.argv[1:]);"
+            " print('modules', *sys.modules); sys.exit(status)"
+        )
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+        assert done.stderr == ""
+        return set(done.stdout.rpartition("modules")[2].split())
+
+    def test_help_and_version_import_next_to_nothing(self) -> None:
+        for option in ("--help", "--version"):
+            loaded = self.modules(option)
+            assert "click" in loaded
+            for heavy in ("twisted", "rich", "prompt_toolkit", "platformdirs", "asyncio"):
+                assert heavy not in loaded, option

@@ -1,0 +1,180 @@
+"""The client's API: connect, and then list, fetch and store.
+
+    session = await connect(reactor, "localhost")
+    await session.get("report.pdf", "report.pdf")
+    await session.quit()
+
+Commands may be called at the same time; the server answers them in the order in which they were called,
+and each is sent as soon as the one before has nothing left to say, so that no round trip is waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock, succeed
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.interfaces import IAddress, IConnector, IReactorFromThreads, IReactorTCP
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from ..errors import ConnectionLost, ConnectionRefused, ConnectionTimedOut, FTPLiteError
+from ..flow.opening import Reactor
+from ..flow.receiving import Pipes
+from ..flow.workers import ThreadWorkers
+from ..limits import Limits
+from ..storage.interface import Entry, WriteHandle
+from .command import Command, Progress, Services
+from .control import ControlChannel
+from .files import ReadSource
+from .transfers import Transfer, get, ls, put, tell
+
+T = TypeVar("T")
+
+THREADS = 4
+"""Local files are worked on in so many threads at once."""
+
+
+class ClientReactor(Reactor, IReactorTCP, IReactorFromThreads):
+    """What a client needs of the reactor."""
+
+
+async def connect(
+    reactor: ClientReactor,
+    host: str,
+    port: int = 2121,
+    *,
+    limits: Limits | None = None,
+    data_ports: tuple[int, int] | None = None,
+) -> Session:
+    """A session with the server at ``host``, greeted.
+
+    ``data_ports`` are the first and last local port to listen on for data channels (any, where None).
+    Raises `ConnectionRefused`, `ConnectionTimedOut` (after ``limits.connect_timeout`` seconds),
+    `ConnectionLost`, what the server says instead of a greeting, and `ProtocolViolation`.
+    """
+    session = Session(reactor, limits or Limits(), data_ports or (0, 0))
+    await session.connect(host, port)
+    return session
+
+
+class Session:
+    """A session; made by `connect`.  Its user ends it with `quit` or `close`."""
+
+    def __init__(self, reactor: ClientReactor, limits: Limits, data_ports: tuple[int, int]) -> None:
+        self._reactor = reactor
+        self._limits = limits
+        self._workers = ThreadWorkers(reactor, THREADS)
+        self._services = Services(reactor, self._workers, Pipes(limits), limits, data_ports)
+        self._control = ControlChannel(reactor, limits)
+        self._turn = DeferredLock()
+        self._before: Deferred[None] = succeed(None)
+        """Fires when the last command is over."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether commands can still be sent."""
+        return self._control.session.greeted and self._control.session.lost is None
+
+    async def ls(self, path: str | None = None) -> list[Entry]:
+        """The names in a directory of the server, or the name of a file, in the order of their bytes."""
+        return await self._run("ls", () if path is None else (path,), ls)
+
+    async def get(
+        self, name: str, target: str | WriteHandle, *, progress: Progress | None = None
+    ) -> Transfer:
+        """Fetch ``name`` into a local path, where it appears whole and durable, in one step, or not at all.
+
+        Raises what the server says, `ProtocolViolation` where what came is not what was announced, and
+        `LocalFileTrouble`.
+        """
+        return await self._run("get", (name,), lambda command: get(command, target, progress))
+
+    async def put(self, source: str | ReadSource, name: str, *, progress: Progress | None = None) -> Transfer:
+        """Store a local path or a stream as ``name``; it is in place and durable when this returns.
+
+        Raises what the server says, and `LocalFileTrouble`, also where the local file changed meanwhile.
+        """
+        return await self._run("put", (name,), lambda command: put(command, source, progress))
+
+    async def features(self) -> list[str]:
+        """What else the server offers."""
+        return await self._run("features", (), tell)
+
+    async def help(self) -> list[str]:
+        """The server's verbs, a line each."""
+        return await self._run("help", (), tell)
+
+    async def noop(self) -> None:
+        """Be heard, and hear that the server is there."""
+        await self._run("noop", (), tell)
+
+    async def quit(self) -> None:
+        """End the session in good form."""
+        await self._run("quit", (), tell)
+        await self.close()
+
+    async def close(self) -> None:
+        """Drop the connection without a word; what runs fails with `ConnectionLost`."""
+        self._control.leave(ConnectionLost("The session was closed."))
+        gone: Deferred[None] = Deferred()
+        self._control.gone.addCallback(gone.callback)
+        await gone
+
+    async def connect(self, host: str, port: int) -> None:
+        """See the function of the same name."""
+        greeted = self._control.greeted
+        timeout = self._limits.connect_timeout
+        connector = self._reactor.connectTCP(host, port, _Factory(self._control), timeout)
+        self._control.over.addCallback(self._let_go)
+        try:
+            await greeted.addTimeout(timeout, self._reactor, _timed_out)
+        except BaseException:
+            connector.disconnect()
+            raise
+
+    async def _run(
+        self, verb: str, arguments: tuple[str, ...], body: Callable[[Command], Awaitable[T]]
+    ) -> T:
+        """Wait for the command's turn, run it, and let go of all it held, however it ends."""
+        await self._turn.acquire()
+        lost = self._control.session.lost
+        if lost is not None:
+            self._turn.release()
+            raise ConnectionLost(lost.detail or str(lost))
+        command = Command(self._services, self._control, verb, arguments, self._before)
+        self._before = command.ended
+        command.turn_over.addCallback(lambda _: self._turn.release())
+        try:
+            return await body(command)
+        except BaseException:
+            command.failed = True
+            raise
+        finally:
+            command.release()
+
+    def _let_go(self, _: FTPLiteError) -> None:
+        self._workers.stop()
+        self._services.pipes.close()
+
+
+class _Factory(ClientFactory):
+    """Connects once."""
+
+    noisy = False
+
+    def __init__(self, control: ControlChannel) -> None:
+        self._control = control
+
+    def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
+        return self._control
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if not self._control.greeted.called:
+            kind = ConnectionTimedOut if reason.check(ConnectTimeout) else ConnectionRefused
+            self._control.greeted.errback(kind(reason.getErrorMessage()))
+
+
+def _timed_out(result: object, timeout: float) -> None:
+    raise ConnectionTimedOut("The server did not greet.")

@@ -1,0 +1,89 @@
+"""What one command holds open while threads work for it, and how it all is let go.
+
+Both sides run a command as a coroutine that can be cancelled at any await.  A thread cannot be: so what
+the coroutine opened is released only when no thread uses it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+
+from .channel import DataChannel
+from .movement import Pump
+from .workers import Workers, shielded
+
+A = TypeVarTuple("A")
+T = TypeVar("T")
+
+
+class Errand:
+    """One command's threads and open things; the base of what a command's coroutine sees."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.failed = False
+        """Whether the command has failed: set before `release`, which then breaks off instead of ending."""
+
+        self._workers = workers
+        self._pump: Pump | None = None
+        self._job: Deferred[None] | None = None
+        self._kept: list[Callable[[], object]] = []
+
+    def keep(self, opened: T, release: Callable[[T], object]) -> T:
+        """Release this when the command is over and no thread works for it."""
+        self._kept.append(lambda: release(opened))
+        return opened
+
+    def keep_channel(self, channel: DataChannel) -> DataChannel:
+        """The same for a data channel; what broke off must not look like the end of a stream."""
+        return self.keep(channel, lambda each: each.reset() if self.failed else each.close())
+
+    async def work(self, function: Callable[[*A], T], *args: *A) -> T:
+        """Call a function in a worker thread."""
+        return await self._wait_for(self._workers.run(function, *args))
+
+    async def open(self, release: Callable[[T], object], function: Callable[[*A], T], *args: *A) -> T:
+        """The same, and keep what it opens, also where the command ends before it is open."""
+        job = self._workers.run(function, *args)
+        return await self._wait_for(job.addCallback(self.keep, release))
+
+    async def commit(self, function: Callable[[], None]) -> None:
+        """Call in a worker thread what cannot be taken back: to end the command now is too late."""
+        job = self._workers.run(function)
+        while True:
+            try:
+                return await self._wait_for(job)
+            except CancelledError:
+                self.too_late()
+
+    def too_late(self) -> None:
+        """The command was told to end after the point of no return."""
+
+    def job_done(self) -> None:
+        """A thread's answer has been heard, and the coroutine has made its next step."""
+
+    def release(self) -> None:
+        """The command is over: let go of everything, as soon as no thread works on it."""
+        idle = self._pump.stop() if self._pump is not None else succeed(None)
+        if self._job is not None:
+            idle.addCallback(lambda _: self._job)
+        idle.addCallback(lambda _: self._release_kept())
+
+    def _wait_for(self, job: Deferred[T]) -> Deferred[T]:
+        wait = shielded(job)
+        over: Deferred[None] = Deferred()
+        self._job = over
+
+        def go_on(_: object) -> None:
+            over.callback(None)
+            self.job_done()
+
+        job.addBoth(go_on)
+        return wait
+
+    def _release_kept(self) -> None:
+        for release in reversed(self._kept):
+            release()
+        self._kept.clear()
