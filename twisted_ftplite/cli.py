@@ -46,7 +46,7 @@ TERMINATED: Final = 128 + signal.SIGTERM
 """The exit status after SIGTERM, as a shell would tell it."""
 
 THREADS: Final = 4
-"""The prompt, completion of local names, standard input and output."""
+"""Completion of local names, standard input and output, and one to spare."""
 
 
 def status_of(error: BaseException | None) -> int:
@@ -194,10 +194,11 @@ def _make_prompt(reactor: Any, shell: Shell, workers: Workers) -> Prompt:
 
     from .client.completion import Choices
     from .client.prompt import Prompt
+    from .flow.workers import ThreadWorkers
 
     choices = Choices(shell, workers)
     return Prompt(
-        workers,
+        ThreadWorkers(reactor, 1),
         reactor.callFromThread,
         lambda before, typed: Deferred.fromCoroutine(choices.find(before, typed)),
         str(user_state_path("ftplite") / "history"),

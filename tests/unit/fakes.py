@@ -1,4 +1,4 @@
-"""What the unit tests stand on instead of a reactor, threads and a network: real interfaces, moved by hand."""
+"""What unit tests have for a reactor, threads and a network: real interfaces, moved by hand."""
 
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ class HandReactor(Clock):
 
     def turn(self, wait: float = 0.0) -> int:
         """Tell each watched descriptor once if it is ready; returns how many were."""
+        if not self.readers and not self.writers:
+            return 0
         readable, writable, _ = select.select(list(self.readers), list(self.writers), [], wait)
         for reader in readable:
             if reader in self.readers:

@@ -330,24 +330,71 @@ class ArgumentTests(SynchronousTestCase):
 
 
 PHRASES = {
-    "SUCCESS": (
-        "FTPLite/1 ready.|Ready to send.|Ready to receive.|Data channel ready.|File transferred successfully.|"
-        "Listing complete.|Bundle complete.|Goodbye.|Features listed.|Help listed.|Nothing done.|"
-        "Directory changed.|Directory made.|Directory removed.|File removed.|Renamed.|Described.|"
-        "Password required.|Logged in.|Begin TLS."
-    ).split("|"),
-    "FAILURE": (
-        "File not found.|Permission denied.|File exists.|Is a directory.|Not a directory.|"
-        "Not a regular file.|Directory not empty.|Name not allowed.|Login required.|Login failed.|"
-        "Encryption required.|Disk full.|File too large.|Quota exceeded.|Limit reached.|Size mismatch.|"
-        "Checksum mismatch.|File changed.|Transfer cancelled.|Offset not valid.|Not supported.|"
-        "Bundle incomplete."
-    ).split("|"),
-    "ERROR": (
-        "Unknown command.|Bad syntax.|Unexpected message.|Not UTF-8.|Port not allowed.|Connection refused.|"
-        "Connection lost.|Storage failed.|Internal error.|Line too long.|Connection timed out.|"
-        "Too many connections.|Too many failures.|Server shutting down."
-    ).split("|"),
+    kind: [line.strip() for line in text.strip().splitlines()]
+    for kind, text in {
+        "SUCCESS": """
+        FTPLite/1 ready.
+        Ready to send.
+        Ready to receive.
+        Data channel ready.
+        File transferred successfully.
+        Listing complete.
+        Bundle complete.
+        Goodbye.
+        Features listed.
+        Help listed.
+        Nothing done.
+        Directory changed.
+        Directory made.
+        Directory removed.
+        File removed.
+        Renamed.
+        Described.
+        Password required.
+        Logged in.
+        Begin TLS.
+    """,
+        "FAILURE": """
+        File not found.
+        Permission denied.
+        File exists.
+        Is a directory.
+        Not a directory.
+        Not a regular file.
+        Directory not empty.
+        Name not allowed.
+        Login required.
+        Login failed.
+        Encryption required.
+        Disk full.
+        File too large.
+        Quota exceeded.
+        Limit reached.
+        Size mismatch.
+        Checksum mismatch.
+        File changed.
+        Transfer cancelled.
+        Offset not valid.
+        Not supported.
+        Bundle incomplete.
+    """,
+        "ERROR": """
+        Unknown command.
+        Bad syntax.
+        Unexpected message.
+        Not UTF-8.
+        Port not allowed.
+        Connection refused.
+        Connection lost.
+        Storage failed.
+        Internal error.
+        Line too long.
+        Connection timed out.
+        Too many connections.
+        Too many failures.
+        Server shutting down.
+    """,
+    }.items()
 }
 """Section 7, to the letter."""
 

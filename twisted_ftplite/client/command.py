@@ -40,6 +40,8 @@ class Services:
     pipes: Pipes
     limits: Limits
     data_ports: tuple[int, int]
+    listener: Listen | None = None
+    """One that a transfer which ended well has left: to make one takes longer than to move a small file."""
 
 
 class Command(Errand):
@@ -105,10 +107,13 @@ class Command(Errand):
 
     def listen(self) -> Listen:
         """Listen for the data channel; nobody but the server is let in."""
-        local, peer = self._control.ends()
         services = self.services
-        listener = Listen(services.reactor, local, peer, services.limits.connect_timeout, services.data_ports)
-        return self.keep(listener, Listen.close)
+        listener, services.listener = services.listener, None
+        if listener is None:
+            local, peer = self._control.ends()
+            timeout = services.limits.connect_timeout
+            listener = Listen(services.reactor, local, peer, timeout, services.data_ports)
+        return self.keep(listener, self._leave_listener)
 
     def announce(self, listener: Listen, size: int | None = None) -> None:
         """Steps 1 and 3 in one: a refusal makes the server ignore the rest."""
@@ -157,6 +162,8 @@ class Command(Errand):
 
     async def within_stall_time(self, awaited: Deferred[T], movement: Callable[[], object] = int) -> T:
         """Wait for the server as long as it says something, or something moves, now and then."""
+        if awaited.called:
+            return await self.wait(awaited)
         session = self._control.session
         watch = StallWatch(
             self.services.reactor,
@@ -192,6 +199,12 @@ class Command(Errand):
             self._end(None)
         elif not self.turn_over.called:
             self._before.addCallback(lambda _: self._abort())
+
+    def _leave_listener(self, listener: Listen) -> None:
+        if self.failed or self.services.listener is not None or self._control.over.called:
+            listener.close()
+        else:
+            self.services.listener = listener
 
     def _abort(self) -> None:
         if not self.ended.called:

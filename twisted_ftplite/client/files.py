@@ -47,6 +47,10 @@ class LocalTarget:
         self._path = path
         self._file: UnnamedFile | _Device | None = None
 
+    @property
+    def waits(self) -> bool:
+        return self._file is None or self._file.waits
+
     def open(self) -> None:
         """Make it now."""
         with _about(self._path):
@@ -82,6 +86,7 @@ class _Device:
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_WRONLY)
+        self.waits = not os.path.samestat(os.fstat(self._descriptor), os.stat(os.devnull))
 
     def fileno(self) -> int | None:
         return None if self._descriptor < 0 else self._descriptor

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from .words import spell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+ROOM: Final = 4
+"""Columns left free behind the bar."""
 
 
 class ProgressBar:
@@ -38,6 +43,8 @@ class ProgressBar:
             self._bar = _make()
             self._task = self._bar.add_task("", total=whole, name=spell(self._name))
             self._bar.start()
+        # The ^C that a terminal shows must not wrap, or wiping off the bar would miss its first line.
+        self._bar.console.width = max(1, os.get_terminal_size(2).columns - ROOM)
         self._bar.update(self._task, completed=moved, total=whole, refresh=True)
 
 

@@ -35,7 +35,7 @@ class Prompt:
     def __init__(
         self, workers: Workers, call_in_reactor: Callable[..., Any], choices: Complete, history: str
     ) -> None:
-        """``workers`` must have a thread to spare; ``history`` is a path, whose folder is made."""
+        """``workers`` is one thread, for the prompt alone; ``history`` is a path, whose folder is made."""
         self._workers = workers
         self._call_in_reactor = call_in_reactor
         self._choices = choices

@@ -156,6 +156,8 @@ class Session:
 
     def _let_go(self, _: FTPLiteError) -> None:
         self._workers.stop()
+        if self._services.listener is not None:
+            self._services.listener.close()
         self._services.pipes.close()
 
 

@@ -83,6 +83,7 @@ class StandardOutput(_Stream):
     """Where ``get NAME -`` puts what comes: a `WriteHandle` that can take nothing back."""
 
     name = "standard output"
+    waits = True
 
     def __init__(self, descriptor: int = 1) -> None:
         super().__init__(descriptor, select.POLLOUT)

@@ -20,7 +20,6 @@ from ..errors import (
 from ..flow.channel import DataChannel
 from ..flow.receiving import FileConsumer
 from ..flow.sending import PieceProducer, Producer, produce_file
-from ..flow.workers import InlineWorkers
 from ..protocol.listing import parse_plain
 from ..storage.interface import Buffer, Entry, WriteHandle
 from ..storage.reading import LocalReadHandle
@@ -44,6 +43,8 @@ class Transfer(NamedTuple):
 
 class _Collected:
     """A `WriteHandle` in memory."""
+
+    waits = False
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -72,7 +73,9 @@ async def ls(command: Command) -> list[Entry]:
     channel = await command.channel(listener)
     collected = _Collected()
     limits = services.limits
-    consumer = FileConsumer(channel, collected, InlineWorkers(), services.pipes, limits, limits.listing_size)
+    consumer = FileConsumer(
+        channel, collected, services.workers, services.pipes, limits, limits.listing_size
+    )
     await command.pump(consumer, None, None)
     await command.within_stall_time(command.completed)
     try:

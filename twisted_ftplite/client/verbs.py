@@ -14,8 +14,8 @@ from .display import escape, listing, summary
 from .troubles import BadUsage
 
 if TYPE_CHECKING:
-    from .transfers import Transfer
     from .shell import Shell
+    from .transfers import Transfer
 
 STANDARD = "-"
 """In the place of a local file: standard input or output."""

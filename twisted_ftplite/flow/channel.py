@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,7 +28,6 @@ from ..errors import ConnectionLost, FTPLiteError, UnexpectedMessage
 from . import tcp
 
 _SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Receiver(Protocol):
@@ -52,7 +50,7 @@ class DataChannel:
         self._producer: IPullProducer | None = None
         self._receiver: Receiver | None = None
         self._unsent = memoryview(b"")
-        self._closed = False
+        self._closed = self._paused = False
         self.on_lost: Callable[[FTPLiteError], None] | None = None
         self.sent = 0
         """Bytes the kernel has taken."""
@@ -130,16 +128,24 @@ class DataChannel:
     # As a producer: what is received.
 
     def deliver_to(self, receiver: Receiver) -> None:
-        """Tell the receiver whenever there is something to take, beginning now."""
+        """Tell the receiver whenever there is something to take.
+
+        What has come already is told at once: a small file then needs no turn of the reactor.
+        """
         self._receiver = receiver
-        self._reactor.addReader(self)
+        self._paused = False
+        self.doRead()
+        if not self._paused:
+            self.resumeProducing()
 
     def pauseProducing(self) -> None:
         """Tell the receiver nothing; the peer is slowed by TCP once the kernel's buffers are full."""
+        self._paused = True
         self._reactor.removeReader(self)
 
     def resumeProducing(self) -> None:
         """Go on telling."""
+        self._paused = False
         if not self._closed:
             self._reactor.addReader(self)
 
@@ -168,19 +174,15 @@ class DataChannel:
 
     def close(self) -> None:
         """Close behind what the kernel has; a second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._reactor.removeReader(self)
-        self._reactor.removeWriter(self)
-        self._producer = self._receiver = self.on_lost = None
-        self._socket.close()
+        if not self._closed:
+            self._detach()
+            self._socket.close()
 
     def reset(self) -> None:
         """Close so that the peer cannot take what it got for the whole."""
         if not self._closed:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self.close()
+            self._detach()
+            tcp.close_with_reset(self._socket)
 
     # What the reactor calls.
 
@@ -218,6 +220,12 @@ class DataChannel:
 
     def writeConnectionLost(self, reason: Failure) -> None:
         self._lose()
+
+    def _detach(self) -> None:
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        self._closed = True
+        self._producer = self._receiver = self.on_lost = None
 
     def _flush(self) -> None:
         try:

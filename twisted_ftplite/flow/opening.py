@@ -15,10 +15,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionRefused, ConnectionTimedOut, FTPLiteError, LimitReached
+from ..errors import ConnectionLost, ConnectionRefused, ConnectionTimedOut, FTPLiteError, LimitReached
 from . import tcp
 from .channel import DataChannel
 from .tcp import SocketAddress
+
+
+_NOBODY = "Nobody connected to the data channel."
 
 
 class Reactor(IReactorFDSet, IReactorTime):
@@ -54,24 +57,26 @@ class ConnectBack:
         """See `DataChannelFactory.open`."""
         try:
             self._socket = tcp.new_socket(self._local)
-            tcp.bind_any_port(self._socket, self._local)
-            problem = self._socket.connect_ex(self._peer)
         except OSError as error:
-            problem = error.errno or errno.EIO
-        if problem in (0, errno.EINPROGRESS):
+            self._settle(error.errno or errno.EIO)
+            return self._opened
+        outcome = tcp.begin_connect(self._socket, self._local, self._peer)
+        if outcome is None:
             self._deadline = self._reactor.callLater(self._timeout, self._fail, ConnectionTimedOut())
             self._reactor.addWriter(self)
         else:
-            self._fail(_refusal(problem))
+            self._settle(outcome)
         return self._opened
 
     def doWrite(self) -> None:
         """The connection is made, or has failed."""
         assert self._socket is not None
-        problem = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if problem == 0 and self._socket.getsockname() == self._socket.getpeername():
-            problem = errno.ECONNREFUSED  # a closed port of one's own host can connect to itself
-        if problem:
+        outcome = tcp.outcome_of_connect(self._socket)
+        if outcome is not None:
+            self._settle(outcome)
+
+    def _settle(self, problem: int) -> None:
+        if problem or self._socket is None:
             self._fail(_refusal(problem))
             return
         self._stop_watching()
@@ -99,14 +104,19 @@ class ConnectBack:
             self._socket = None
 
     def _stop_watching(self) -> None:
-        self._reactor.removeWriter(self)
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        if self._deadline is not None:
+            self._reactor.removeWriter(self)
+            if self._deadline.active():
+                self._deadline.cancel()
 
 
 @implementer(IReadDescriptor)
 class Listen:
-    """Listens for the one connection of the peer; anybody else's is dropped and the wait goes on."""
+    """Listens for one connection of the peer; anybody else's is dropped and the wait goes on.
+
+    It can be opened again when a transfer has ended well: the server connects once a transfer, so that
+    nothing late can arrive.  After a transfer that broke off it must be closed.
+    """
 
     def __init__(
         self,
@@ -120,25 +130,25 @@ class Listen:
         self._peer = peer
         self._timeout = timeout
         self._deadline: IDelayedCall | None = None
-        self._opened: Deferred[DataChannel] = Deferred(lambda _: self.close())
+        self._opened: Deferred[DataChannel] | None = None
         self._socket: socket.socket | None = _bind(local, ports)
         self.port: int = self._socket.getsockname()[1]
         """The port to announce.  It listens from the start, so that no announcement comes too early."""
 
     def open(self) -> Deferred[DataChannel]:
         """See `DataChannelFactory.open`; the timeout begins now."""
-        self._deadline = self._reactor.callLater(self._timeout, self._expire)
+        opened = self._opened = Deferred(lambda _: self.close())
+        self._deadline = self._reactor.callLater(self._timeout, self._fail, ConnectionTimedOut(_NOBODY))
         self._reactor.addReader(self)
-        return self._opened
+        return opened
 
     def close(self) -> None:
         """Listen no more; a second call does nothing."""
+        self._stop_waiting()
         if self._socket is not None:
             self._reactor.removeReader(self)
             self._socket.close()
             self._socket = None
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
 
     def doRead(self) -> None:
         """Somebody connects."""
@@ -147,15 +157,17 @@ class Listen:
             sock, address = self._socket.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self.close()
-                self._opened.errback(LimitReached("No descriptors left."))
+                self._fail(LimitReached("No descriptors left."))
             return
         if not tcp.same_host(address, self._peer):
             sock.close()
             return
         sock.setblocking(False)
-        self.close()
-        self._opened.callback(DataChannel(self._reactor, sock))
+        opened = self._stop_waiting()
+        if opened is None:  # the server connects once; this is nobody's
+            sock.close()
+        else:
+            opened.callback(DataChannel(self._reactor, sock))
 
     def fileno(self) -> int:
         return -1 if self._socket is None else self._socket.fileno()
@@ -166,9 +178,20 @@ class Listen:
     def connectionLost(self, reason: Failure) -> None:
         self.close()
 
-    def _expire(self) -> None:
+    def _fail(self, error: FTPLiteError) -> None:
+        opened = self._stop_waiting()
         self.close()
-        self._opened.errback(ConnectionTimedOut("Nobody connected to the data channel."))
+        if opened is not None:
+            opened.errback(error)
+
+    def _stop_waiting(self) -> Deferred[DataChannel] | None:
+        """Who waits, and waits no longer."""
+        opened, self._opened = self._opened, None
+        if self._deadline is not None:
+            if self._deadline.active():
+                self._deadline.cancel()
+            self._deadline = None
+        return opened
 
 
 def _bind(local: SocketAddress, ports: tuple[int, int]) -> socket.socket:
@@ -176,19 +199,9 @@ def _bind(local: SocketAddress, ports: tuple[int, int]) -> socket.socket:
     problem: OSError | None = None
     for port in range(ports[0], ports[1] + 1):
         try:
-            made = tcp.new_socket(local)
-            try:
-                if port:
-                    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                made.bind((local[0], port, *local[2:]))
-                made.listen(8)
-            except OSError:
-                made.close()
-                raise
+            return tcp.listen_on(local, port)
         except OSError as error:
             problem = error
-        else:
-            return made
     reason = os.strerror(problem.errno or 0) if problem is not None else "the range is empty"
     raise LimitReached(f"No port to listen on: {reason}.") from problem
 
@@ -198,4 +211,6 @@ def _refusal(problem: int) -> FTPLiteError:
         return ConnectionTimedOut()
     if problem in (errno.EMFILE, errno.ENFILE):
         return LimitReached("No descriptors left.")
+    if problem in (errno.ECONNRESET, errno.EPIPE):
+        return ConnectionLost()  # accepted, and reset before we looked
     return ConnectionRefused()

@@ -14,7 +14,7 @@ from ..errors import FileTooLarge, SizeMismatch, from_oserror
 from ..limits import Limits
 from ..storage.interface import WriteHandle
 from .channel import DataChannel
-from .workers import Workers
+from .workers import InlineWorkers, Workers
 
 A = TypeVarTuple("A")
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class FileConsumer:
 
         self.received = 0
         self.done: Deferred[int] = Deferred()
-        self._workers = workers
+        self._workers = workers if handle.waits else InlineWorkers()
         self._pipes = pipes
         self._unannounced = limits.max_file_size if most is None else most
         self._way: Way | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import struct
@@ -15,6 +16,10 @@ SocketAddress = tuple[Any, ...]
 """What ``getsockname`` says: host and port, and for IPv6 also flow label and scope."""
 
 _IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_BACKLOG = 8
+"""Connections that may wait to be told from the expected one."""
+
 _BYTES_ACKED_END = 128
 """tcp_info(7): ``tcpi_bytes_acked`` is the 64 bits that end here."""
 
@@ -34,6 +39,52 @@ def bind_any_port(sock: socket.socket, local: SocketAddress) -> None:
     if sys.platform == "linux":
         sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     sock.bind((local[0], 0, *local[2:]))
+
+
+def begin_connect(sock: socket.socket, local: SocketAddress, peer: SocketAddress) -> int | None:
+    """Connect to ``peer`` from ``local``'s address and any port; answers as `outcome_of_connect` does."""
+    try:
+        bind_any_port(sock, local)
+        problem = sock.connect_ex(peer)
+    except OSError as error:
+        problem = error.errno or errno.EIO
+    return outcome_of_connect(sock) if problem in (0, errno.EINPROGRESS) else problem
+
+
+def outcome_of_connect(sock: socket.socket) -> int | None:
+    """0 when connected, None while that is not known, else the ``errno`` of why not.
+
+    On loopback it is known at once.  A socket that connected to itself, as happens with a closed port
+    of one's own host, was refused.
+    """
+    problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if problem:
+        return problem
+    try:
+        peer = sock.getpeername()
+    except OSError:
+        return None
+    return errno.ECONNREFUSED if peer == sock.getsockname() else 0
+
+
+def close_with_reset(sock: socket.socket) -> None:
+    """Close so that the peer sees an error and not the end of the stream."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock.close()
+
+
+def listen_on(local: SocketAddress, port: int) -> socket.socket:
+    """A listening socket on ``local``'s address; ``port`` 0 takes any.  Raises ``OSError``."""
+    made = new_socket(local)
+    try:
+        if port:  # one of a given range, which may lie in TIME_WAIT
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((local[0], port, *local[2:]))
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def tune_data(sock: socket.socket) -> None:
@@ -73,7 +124,17 @@ def bytes_acknowledged(sock: socket.socket) -> int | None:
 
 def same_host(one: SocketAddress, other: SocketAddress) -> bool:
     """Whether two socket addresses name one host, IPv4 spelled inside IPv6 or not."""
-    return plain_host(one[0]) == plain_host(other[0])
+    return one[0] == other[0] or plain_host(one[0]) == plain_host(other[0])
+
+
+def is_own_address(address: SocketAddress) -> bool:
+    """Whether the address is one of this machine's: all of 127.0.0.0/8 are, and those of its interfaces."""
+    with new_socket(address) as probe:
+        try:
+            probe.bind((address[0], 0, *address[2:]))
+        except OSError:
+            return False
+    return True
 
 
 def plain_host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

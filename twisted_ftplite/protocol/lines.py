@@ -280,7 +280,10 @@ def _join_bytes(text: str) -> str:
 
 
 def spell_argument(*arguments: str) -> str:
-    """The arguments as they are written: bare where that is allowed, else as JSON strings."""
+    """The arguments as they are written: bare where that is allowed, else as JSON strings.
+
+    Raises `BadSyntax` for a lone surrogate that stands for no byte.
+    """
     if len(arguments) == 1 and _may_be_bare(arguments[0]):
         return arguments[0]
     return " ".join(map(_quote, arguments))
@@ -297,6 +300,8 @@ def _may_be_bare(text: str) -> bool:
 
 
 def _quote(text: str) -> str:
+    if _ANY_SURROGATE.search(_NOT_UTF8_BYTE.sub("", text)) is not None:
+        raise BadSyntax("A lone surrogate stands for a byte only from dc80 to dcff.")
     quoted = json.dumps(text, ensure_ascii=False)
     return _TO_ESCAPE.sub(lambda match: f"\\u{ord(match.group()):04x}", quoted)
 

@@ -24,6 +24,6 @@ def parse_plain(listing: bytes) -> Iterator[tuple[str, bool]]:
         except UnicodeDecodeError:
             raise BadSyntax("The listing is not UTF-8.") from None
         name = meant[0].removesuffix("/")
-        if len(meant) != 1 or not name or "/" in name or "\0" in name:
+        if len(meant) != 1 or name in ("", ".", "..") or "/" in name or "\0" in name:
             raise BadSyntax("A line of the listing is not a name.")
         yield name, name != meant[0]

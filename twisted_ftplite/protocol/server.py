@@ -20,6 +20,7 @@ from ..errors import (
     Failure,
     FTPLiteError,
     LineTooLong,
+    NameNotAllowed,
     ServerShuttingDown,
     TooManyFailures,
     TransferCancelled,
@@ -210,8 +211,15 @@ class ServerSession:
     _commands: int = 0
     """How many of `_lines` are commands."""
 
+    _settled: int = 0
+    """How many of `_lines`, from the first, an ``abort`` has gone over: the next one need not."""
+
     _events: list[Event] = field(default_factory=list)
+    _any_bytes: bool = False
     _begun: bool = False
+    _last_words: FTPLiteError | None = None
+    """What is said before the end, when the input is over for another reason than the client's."""
+
     _any_command: bool = False
     _bad_lines: int = 0
 
@@ -227,8 +235,13 @@ class ServerSession:
     # What comes from the client.
 
     def is_foreign(self, data: bytes) -> bool:
-        """Whether the first bytes of the session are a TLS client's, who is at the wrong door."""
-        return not self._begun and data.startswith(_TLS_HANDSHAKE)
+        """Whether the first byte of the session is a TLS client's, who is at the wrong door.
+
+        To be asked of every piece of the input, before its lines are received.
+        """
+        first = not self._any_bytes and not self._begun
+        self._any_bytes = self._any_bytes or bool(data)
+        return first and data.startswith(_TLS_HANDSHAKE)
 
     def receive(self, line: bytes) -> None:
         """Take one line without its LF; the events that follow from it are then in `events`."""
@@ -260,6 +273,8 @@ class ServerSession:
             self._break(LineTooLong())
         elif self.state is State.IDLE:
             self._close(LineTooLong())
+        else:
+            self._last_words = LineTooLong()
         self.input_over = True
 
     def receive_end(self) -> None:
@@ -279,7 +294,7 @@ class ServerSession:
             elif self.state is State.IDLE and self._lines:
                 self._next()
             elif self.state is State.IDLE and (self.draining or self.input_over):
-                self._close(ServerShuttingDown() if self.draining else None)
+                self._close(ServerShuttingDown() if self.draining else self._last_words)
             else:
                 return
 
@@ -340,6 +355,7 @@ class ServerSession:
         assert self._lines
         line, cancelled = self._lines.popleft()
         self._size -= len(line) + 1
+        self._settled = max(self._settled - 1, 0)
         kind, _ = self._classify(line)
         if kind is Kind.COMMAND:
             self._commands -= 1
@@ -355,7 +371,7 @@ class ServerSession:
         waiting, self._lines = self._lines, None
         if not waiting:
             return
-        self._size = self._commands = 0
+        self._size = self._commands = self._settled = 0
         for line, cancelled in waiting:
             if cancelled or self._commands or self.state not in (State.OFFERED, State.MOVING):
                 self._wait(line, cancelled)
@@ -465,7 +481,11 @@ class ServerSession:
     def _note_completion(self, transfer: Transfer, name: str) -> None:
         assert self.command is not None
         meant = self.command.arguments() or (".",)
-        if resolve(self.directory, name) != resolve(self.directory, meant[0]):
+        try:
+            same = resolve(self.directory, name) == resolve(self.directory, meant[0])
+        except NameNotAllowed:  # no file has that name, so this one has not
+            same = False
+        if not same:
             raise UnexpectedMessage("The completion names another file.")
         if transfer.receives and transfer.size is None:
             raise BadSyntax("The file size was due before the completion.")
@@ -475,14 +495,18 @@ class ServerSession:
 
     def _cancel(self, error: FTPLiteError) -> None:
         """``abort``: every unfinished command ends, those that wait in their turn."""
-        waiting, self._lines = self._lines, None
-        self._size = self._commands = 0
-        for line, cancelled in waiting or ():
+        kept: list[tuple[bytes, bool]] = []
+        while self._lines and len(self._lines) > self._settled:
+            line, _ = self._lines.pop()
+            self._size -= len(line) + 1
             kind, _ = self._classify(line)
-            if cancelled or kind is Kind.COMMAND:
-                self._wait(line, True)
-            elif kind is Kind.OTHER:
-                self._wait(line)
+            if kind is Kind.COMMAND:
+                self._commands -= 1
+            if kind in (Kind.COMMAND, Kind.OTHER):
+                kept.append((line, kind is Kind.COMMAND))
+        for line, cancelled in reversed(kept):
+            self._wait(line, cancelled)
+        self._settled = len(self._lines or ())
         if self.state in (State.RUNNING, State.OFFERED, State.MOVING):
             self._break(error)
 

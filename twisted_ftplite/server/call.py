@@ -29,7 +29,7 @@ from ..flow.movement import Pump, move
 from ..flow.opening import ConnectBack, Reactor
 from ..flow.receiving import FileConsumer, Pipes
 from ..flow.stall import StallWatch
-from ..flow.tcp import SocketAddress, same_host
+from ..flow.tcp import SocketAddress, is_own_address
 from ..flow.workers import Workers
 from ..limits import Limits
 from ..protocol.lines import Command, FieldName, Success, encode_size
@@ -223,5 +223,5 @@ class Call(Errand):
     def _check_port(self, port: int, ends: Ends) -> None:
         if not LOWEST_PORT <= port <= HIGHEST_PORT:
             raise PortNotAllowed(f"Ports are {LOWEST_PORT} to {HIGHEST_PORT}.")
-        if port in self.services.own_ports and same_host(ends.local, ends.peer):
+        if port in self.services.own_ports and is_own_address(ends.peer):
             raise PortNotAllowed("That is the server's own port.")

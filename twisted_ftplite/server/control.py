@@ -261,15 +261,18 @@ class ControlChannel(LineReceiver):
         line = self.session.finish(status, moved)
         if not self._left:
             self.say(line)
+        peer, verb, name = self.peer, call.command.verb.name, _loggable(call.command)
+        outcome, cause = ("SUCCESS", "") if isinstance(status, Success) else (status.kind, f" {status.phrase}")
+        # Twisted's formatting of eight fields took a seventh of the time of a small get.
         log.info(
-            "{peer} {verb} {name} {outcome} {bytes} bytes {seconds:.3f} s{cause}",
-            peer=self.peer,
-            verb=call.command.verb.name,
-            name=_loggable(call.command),
-            outcome=status.kind if isinstance(status, FTPLiteError) else "SUCCESS",
+            "{summary}",
+            summary=f"{peer} {verb} {name} {outcome} {call.bytes} bytes {seconds:.3f} s{cause}",
+            peer=peer,
+            verb=verb,
+            name=name,
+            outcome=outcome,
             bytes=call.bytes,
             seconds=seconds,
-            cause=f" {status.phrase}" if isinstance(status, FTPLiteError) else "",
         )
 
     def _leave(self) -> None:

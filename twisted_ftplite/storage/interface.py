@@ -53,6 +53,10 @@ class ReadHandle(Protocol):
 class WriteHandle(Protocol):
     """A file in the making: it has no name that anyone can list until it is published."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether `write` may wait; False for memory and the null device, which need no thread."""
+
     def fileno(self) -> int | None:
         """A descriptor to splice into at its file position, or None.  Never waits."""
 

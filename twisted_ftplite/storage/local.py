@@ -175,6 +175,8 @@ class LocalStorage:
 class LocalWriteHandle:
     """A `WriteHandle` around an `UnnamedFile`."""
 
+    waits = True
+
     def __init__(self, file: UnnamedFile) -> None:
         self._file = file
 

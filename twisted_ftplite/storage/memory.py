@@ -172,6 +172,8 @@ class MemoryReadHandle:
 class MemoryWriteHandle:
     """A `WriteHandle` that gathers bytes."""
 
+    waits = False
+
     def __init__(self, storage: MemoryStorage, path: Path) -> None:
         self._storage = storage
         self._path = path

@@ -39,6 +39,8 @@ class UnnamedFile:
     a directory, ``ENXIO`` where it is neither a regular file nor a link, and what the system says.
     """
 
+    waits = True
+
     def __init__(self, open_directory: Callable[[], int], name: bytes, mode: int) -> None:
         self._open_directory = open_directory
         self._name = name

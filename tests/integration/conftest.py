@@ -1,0 +1,66 @@
+"""Fixtures of the tests with real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Server
+
+
+def empty(tree: Path) -> None:
+    """Remove all that is in a folder."""
+    for each in tree.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+
+
+@pytest.fixture(scope="session")
+def common_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the many tests that need no options of their own."""
+    server = Server(tmp_path_factory.mktemp("common"), "--stall-timeout", "1", "--connect-timeout", "0.5")
+    with contextlib.closing(_Stopped(server)):
+        yield server
+
+
+@pytest.fixture
+def server(common_server: Server) -> Iterator[Server]:
+    """A server with short timeouts, and an empty tree."""
+    empty(common_server.root)
+    yield common_server
+    assert common_server.process.poll() is None
+    common_server.check()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers with options of their own; the tree is empty unless one is given."""
+    with contextlib.ExitStack() as stopping:
+        started: list[Server] = []
+
+        def start(*options: str, root: Path | None = None, **more: Any) -> Server:
+            if root is None:
+                root = tmp_path / "tree"
+                root.mkdir(exist_ok=True)
+            server = Server(root, *options, **more)
+            stopping.callback(server.stop)
+            started.append(server)
+            return server
+
+        yield start
+        for each in started:
+            each.check()
+
+
+class _Stopped:
+    """Stops a server at the end."""
+
+    def __init__(self, server: Server) -> None:
+        self.close = server.stop

@@ -1,0 +1,166 @@
+"""The server as a real process, and what is measured of it from outside."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import resource
+import signal
+import subprocess
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.threads import deferToThread
+
+from raw import PATIENCE, Session
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+_STARTED = re.compile(r"FTPLite serves .* at (\S+?):(\d+)[, ]")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def blocking(test: Callable[..., None]) -> Any:
+    """A test that blocks, run in a thread beside the reactor."""
+
+    @functools.wraps(test)
+    async def run(*args: Any, **kwargs: Any) -> None:
+        await deferToThread(test, *args, **kwargs)
+
+    return pytest_twisted.ensureDeferred(run)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts or network namespaces")
+
+
+def eventually(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Wait for what nothing tells us of; its first true value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.01)
+
+
+def twistd_command(*options: str, program: Sequence[str] = ("twistd", "-n", "--pidfile=")) -> list[str]:
+    """The command line of a server."""
+    return [str(SCRIPTS / program[0]), *program[1:], "ftplite", *options]
+
+
+class Server:
+    """A running server: its address, its log and its process."""
+
+    def __init__(
+        self,
+        root: Path,
+        *options: str,
+        listen: str = "tcp:0:interface=127.0.0.1",
+        before: Sequence[str] = (),
+        program: Sequence[str] = ("twistd", "-n", "--pidfile="),
+        **popen: Any,
+    ) -> None:
+        self.root = root
+        self.log: list[str] = []
+        self._news = threading.Condition()
+        command = twistd_command("--root", str(root), "--listen", listen, *options, program=program)
+        self.process = subprocess.Popen(
+            [*before, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            **popen,
+        )
+        assert self.process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+        try:
+            started = self.logged(_STARTED)
+        except AssertionError:
+            self.stop()
+            raise
+        self.address = (started[1].strip("[]"), int(started[2]))
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self.process.pid
+
+    def logged(self, pattern: str | re.Pattern[str], seconds: float = PATIENCE) -> re.Match[str]:
+        """The first line of the log that matches; waits for it."""
+        looked = 0
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while True:
+                for line in self.log[looked:]:
+                    if found := re.search(pattern, line):
+                        return found
+                looked = len(self.log)
+                left = deadline - time.monotonic()
+                assert left > 0 and self._reader.is_alive(), f"no {pattern!r} in {self.log}"
+                self._news.wait(min(left, 0.5))
+
+    def session(self, **options: Any) -> Session:
+        """A client."""
+        return Session(self.address, **options)
+
+    def memory(self) -> int:
+        """Bytes resident."""
+        return int(_field(f"/proc/{self.pid}/status", "VmRSS")) * 1024
+
+    def cpu(self) -> float:
+        """Seconds of CPU time used."""
+        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / _TICKS
+
+    def descriptors(self) -> int:
+        """How many are open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def limit_descriptors(self, count: int) -> None:
+        """Let it open no more than so many."""
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (count, resource.RLIM_INFINITY))
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Its exit status; the log is then complete."""
+        status = self.process.wait(seconds)
+        self._reader.join(seconds)
+        return status
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def check(self) -> None:
+        """Nothing went wrong that nobody was told of."""
+        wrong = [line for line in self.log if re.search(r"Traceback|Unhandled|#critical|#error", line)]
+        assert not wrong, "\n".join(self.log)
+
+    def _read(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            with self._news:
+                self.log.append(line.decode(errors="replace").rstrip("\n"))
+                self._news.notify_all()
+
+
+def _field(file: str, name: str) -> str:
+    for line in Path(file).read_text().splitlines():
+        if line.startswith(name + ":"):
+            return line.split()[1]
+    raise KeyError(name)
