@@ -12,10 +12,10 @@ import time
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorCore
 from twisted.internet.task import react
 
 from twisted_ftplite.client import Session, connect
+from twisted_ftplite.client.session import ClientReactor
 
 
 async def get(sessions: list[Session], job: dict[str, Any]) -> int:
@@ -53,7 +53,7 @@ async def queued(sessions: list[Session], job: dict[str, Any]) -> int:
 JOBS = {"get": get, "put": put, "many": many, "queued": queued}
 
 
-async def main(reactor: IReactorCore, port: str, count: str) -> None:
+async def main(reactor: ClientReactor, port: str, count: str) -> None:
     """Between jobs nothing else happens here, so it may wait for its input."""
     sessions = [await connect(reactor, "127.0.0.1", int(port)) for _ in range(int(count))]
     print("ready", flush=True)

@@ -120,9 +120,9 @@ def working_folder() -> Iterator[Path]:
 def warm_pages(folder: Path, size: int) -> None:
     """Have the host back as much free memory as a timed write will take.
 
-    A guest that reports its free pages to the host pays 1 µs to 10 µs for the first touch of each one that went
-    back; without this the case that happens to come first pays for all.  The pages are written: posix_fallocate
-    takes them without a touch, and hands the timed write just those that nobody backs.
+    A guest that reports its free pages to the host pays 1 µs to 10 µs for the first touch of each one that
+    went back; without this the case that happens to come first pays for all.  The pages are written, since
+    posix_fallocate takes them without a touch, and hands the timed write just those that nobody backs.
     """
     path, piece = folder / "warm", bytes(MIB)
     try:

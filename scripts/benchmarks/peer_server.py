@@ -73,10 +73,10 @@ def bare(port: int, root: str) -> None:
 
     class Greeter(LineReceiver):
         def connectionMade(self) -> None:
-            self.sendLine(b"SUCCESS: FTPLite/1 ready.")
+            self.sendLine(b"SUCCESS: FTPLite/1 ready.")  # type: ignore[no-untyped-call]
 
         def lineReceived(self, line: bytes) -> None:
-            self.sendLine(line)
+            self.sendLine(line)  # type: ignore[no-untyped-call]
 
     reactor.listenTCP(
         port, cast(ServerFactory, Factory.forProtocol(Greeter)), backlog=4096, interface="127.0.0.1"

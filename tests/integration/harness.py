@@ -105,7 +105,7 @@ class Server:
                         return found
                 looked = len(self.log)
                 left = deadline - time.monotonic()
-                assert left > 0 and self._reader.is_alive(), f"no {pattern!r} in {self.log}"
+                assert left > 0 and self._reader.is_alive(), f"no {pattern!r} in {self.log[-50:]}"
                 self._news.wait(min(left, 0.5))
 
     def session(self, **options: Any) -> Session:
@@ -149,8 +149,8 @@ class Server:
 
     def check(self) -> None:
         """Nothing went wrong that nobody was told of."""
-        wrong = [line for line in self.log if re.search(r"Traceback|Unhandled|#critical|#error", line)]
-        assert not wrong, "\n".join(self.log)
+        wrong = [n for n, line in enumerate(self.log) if re.search(r"Traceback|Unhandled|#critical|#error", line)]
+        assert not wrong, "\n".join(self.log[max(wrong[0] - 5, 0) : wrong[0] + 60])
 
     def _read(self, stream: IO[bytes]) -> None:
         for line in stream:

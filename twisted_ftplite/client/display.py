@@ -76,7 +76,9 @@ def describe(error: Exception, *, connecting: bool = False) -> str:
     if not isinstance(error, errors.FTPLiteError):
         return escape(str(error) or type(error).__name__)
     table = _WHEN_CONNECTING if connecting else _WHEN_COMMANDING
-    said = escape(str(error))
+    # Nobody answered: the detail is this machine's own reason, and a name that is not known was not refused.
+    unanswered = connecting and isinstance(error, errors.ConnectionRefused)
+    said = escape(error.detail if unanswered and error.detail else str(error))
     remedy = next((table[each] for each in type(error).__mro__ if each in table), "")
     return f"{said}{'' if said.endswith('.') else '.'} {remedy}" if remedy else said
 

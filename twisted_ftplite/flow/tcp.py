@@ -9,8 +9,8 @@ import struct
 import sys
 from typing import Any
 
-from twisted.internet.interfaces import ITCPTransport
-from twisted.internet.tcp import Connection
+from twisted.internet.interfaces import IListeningPort, ITCPTransport
+from twisted.internet.tcp import Connection, Port
 
 SocketAddress = tuple[Any, ...]
 """What ``getsockname`` says: host and port, and for IPv6 also flow label and scope."""
@@ -18,7 +18,10 @@ SocketAddress = tuple[Any, ...]
 _IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BACKLOG = 8
-"""Connections that may wait to be told from the expected one."""
+"""Data connections that may wait to be told from the expected one."""
+
+_LISTEN_BACKLOG = 4096
+"""Control connections that may wait to be accepted; the kernel's somaxconn cuts it."""
 
 _BYTES_ACKED_END = 128
 """tcp_info(7): ``tcpi_bytes_acked`` is the 64 bits that end here."""
@@ -90,6 +93,12 @@ def listen_on(local: SocketAddress, port: int) -> socket.socket:
 def tune_data(sock: socket.socket) -> None:
     """Options of a connected data channel."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def deepen_backlog(port: IListeningPort) -> None:
+    """Let many connections wait to be accepted: Twisted's 50 overflow at once, and each lost one waits 1 s."""
+    if isinstance(port, Port):
+        port.socket.listen(_LISTEN_BACKLOG)
 
 
 def tune_control(transport: ITCPTransport, read_size: int) -> None:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ..flow.opening import Reactor
 from ..flow.receiving import Pipes
-from ..flow.tcp import plain_host
+from ..flow.tcp import deepen_backlog, plain_host
 from ..flow.workers import ThreadWorkers
 from ..limits import Limits
 from ..storage.local import LocalStorage
@@ -136,6 +136,8 @@ class FTPLiteService(Service):
         port = outcome[0]
         if isinstance(port, Failure):
             raise CannotStart(_cannot_listen(description, port.value)) from port.value
+        if "backlog=" not in description:
+            deepen_backlog(port)
         return port
 
     def _is_on_loopback(self) -> bool:

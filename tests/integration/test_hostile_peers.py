@@ -1,0 +1,412 @@
+"""Peers that stop, flood, trickle or vanish cost only themselves, and what they held comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Server, blocking, eventually, needs_root
+from raw import LOST, NOTHING, TIMED_OUT, TO_SEND, TRANSFERRED, UNEXPECTED, Session, read_all
+
+MIB = 1 << 20
+BIG = 256 * MIB
+
+
+@pytest.fixture
+def tree(server: Server) -> Server:
+    """A server with a file that fits into no buffer."""
+    make_big(server)
+    return server
+
+
+def make_big(server: Server) -> None:
+    with open(server.root / "big", "wb") as file:
+        file.truncate(BIG)
+
+
+def flood(session: Session, piece: bytes, most: int) -> int:
+    """Send until the server takes no more, or so much is sent; how much it was."""
+    sent = 0
+    session.socket.settimeout(0.5)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        while sent < most:
+            sent += session.socket.send(piece)
+    session.socket.settimeout(10)
+    return sent
+
+
+@blocking
+def test_a_receiver_that_stops_reading(tree: Server) -> None:
+    with tree.session() as session, tree.session() as other:
+        rest = tree.memory()
+        data = session.begin_get("big", BIG)
+        began = time.monotonic()
+        assert data.recv(1000)
+        session.expect(TIMED_OUT)
+        assert 0.9 < time.monotonic() - began < 2
+        assert tree.memory() < rest + 8 * MIB
+        assert other.is_answered()
+        assert session.is_answered()
+
+
+@blocking
+def test_a_sender_that_stops_sending(tree: Server) -> None:
+    with tree.session() as session:
+        data = session.begin_put("f", 10)
+        data.sendall(b"12345")
+        began = time.monotonic()
+        session.expect(TIMED_OUT)
+        assert 0.9 < time.monotonic() - began < 2
+        assert session.is_answered()
+        assert session.ls() == [b"big"]
+
+
+@blocking
+def test_a_receiver_that_says_nothing_in_the_end(tree: Server) -> None:
+    (tree.root / "f").write_bytes(b"abc")
+    with tree.session() as session:
+        assert read_all(session.begin_get("f", 3)) == b"abc"
+        session.expect("Transfer complete: f", TIMED_OUT)
+        assert session.is_answered()
+
+
+@blocking
+def test_a_receiver_that_sends(tree: Server) -> None:
+    """It ends the transfer, at the latest by the stall time, and does no harm to the session."""
+    (tree.root / "f").write_bytes(b"abc")
+    with tree.session() as session:
+        data = session.begin_get("f", 3)
+        data.sendall(b"what?")
+        session.expect("Transfer complete: f")
+        assert session.line().split(":")[0] in ("ERROR", "SUCCESS")
+        assert session.is_answered()
+
+
+@blocking
+def test_a_receiver_whose_data_channel_breaks(tree: Server) -> None:
+    with tree.session() as session:
+        data = session.begin_get("big", BIG)
+        assert data.recv(1000)
+        data.close()  # with bytes unread: a reset
+        session.expect(LOST)
+        assert session.is_answered()
+
+
+@blocking
+def test_its_own_reason_goes_before_the_broken_channel(tree: Server) -> None:
+    with tree.session() as session:
+        data = session.begin_get("big", BIG)
+        assert data.recv(1000)
+        data.close()
+        time.sleep(0.2)  # the reset arrives long before the word
+        session.send("FAILURE: Disk full.")
+        session.expect("FAILURE: Disk full.")
+
+
+@blocking
+def test_a_slow_reader_is_not_stalled(tree: Server) -> None:
+    """Ten times slower than the buffers between are large; the window reopens in jumps."""
+    with open(tree.root / "slow", "wb") as file:
+        file.truncate(8 * MIB)
+    with tree.session() as session:
+        data = session.begin_get("slow", 8 * MIB, receive_buffer=16384)
+        for _ in range(12):
+            time.sleep(0.25)  # slowness itself
+            assert data.recv(10_000)
+        assert len(read_all(data)) > 7 * MIB
+        session.expect("Transfer complete: slow")
+        session.send("Transfer complete: slow")
+        session.expect(TRANSFERRED)
+
+
+@blocking
+def test_a_slow_reader_of_what_the_kernel_holds_already(tree: Server) -> None:
+    (tree.root / "slow").write_bytes(b"x" * 100_000)
+    with tree.session() as session:
+        data = session.begin_get("slow", 100_000, receive_buffer=4096)
+        session.expect("Transfer complete: slow")
+        for _ in range(12):
+            time.sleep(0.25)  # slowness itself
+            assert data.recv(4096)
+        read_all(data)
+        session.send("Transfer complete: slow")
+        session.expect(TRANSFERRED)
+
+
+@blocking
+def test_a_slow_sender_is_not_stalled(tree: Server) -> None:
+    with tree.session() as session:
+        with session.begin_put("slow", 10) as data:
+            for _ in range(10):
+                time.sleep(0.25)  # slowness itself
+                data.sendall(b"x")
+        session.send("Transfer complete: slow")
+        session.expect("Transfer complete: slow", TRANSFERRED)
+
+
+@pytest.mark.parametrize("command", [b"help\n", b"noop\n", b"ls none\n", b"get big\nnoop\n", b"x\nhelp\n"])
+@blocking
+def test_a_flood_without_reading(serve: Callable[..., Server], command: bytes) -> None:
+    server = serve("--idle-timeout", "1", "--stall-timeout", "1")
+    make_big(server)
+    with server.session() as session:
+        assert session.is_answered()
+    rest, descriptors = server.memory(), server.descriptors()
+    with contextlib.ExitStack() as clients:
+        for _ in range(5):
+            session = clients.enter_context(server.session(receive_buffer=4096))
+            assert flood(session, command * 2000, 64 * MIB) < 64 * MIB
+        assert server.memory() < rest + 32 * MIB
+        with server.session() as other:
+            began = time.monotonic()
+            assert other.is_answered()
+            assert time.monotonic() - began < 0.3
+        # None of them reads, nor leaves: the idle time and the close time end them.
+        eventually(lambda: server.descriptors() <= descriptors, 15)
+
+
+@blocking
+def test_a_byte_now_and_then_is_silence(serve: Callable[..., Server]) -> None:
+    server = serve("--idle-timeout", "1")
+    with server.session() as session:
+        session.send("noop")
+        session.expect(NOTHING)
+        began = time.monotonic()
+        session.socket.settimeout(0.1)
+        while time.monotonic() - began < 3:
+            with contextlib.suppress(TimeoutError):
+                if session.socket.recv(1, socket.MSG_PEEK):
+                    break
+            session.socket.sendall(b"x")
+        session.expect(TIMED_OUT)
+        assert 0.9 < time.monotonic() - began < 1.5
+        assert session.ended()
+
+
+@blocking
+def test_a_silent_session_ends_but_not_while_it_transfers(serve: Callable[..., Server]) -> None:
+    server = serve("--idle-timeout", "1", "--stall-timeout", "30")
+    (server.root / "f").write_bytes(b"abc")
+    with server.session() as session:
+        data = session.begin_put("g", 3)
+        time.sleep(2)  # silence itself
+        data.sendall(b"abc")
+        data.close()
+        session.send("Transfer complete: g")
+        session.expect("Transfer complete: g", TRANSFERRED)
+        began = time.monotonic()
+        session.expect(TIMED_OUT)
+        assert 0.9 < time.monotonic() - began < 1.5
+        assert session.ended()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@blocking
+def test_a_megabyte_of_newlines(serve: Callable[..., Server], busy: bool) -> None:
+    server = serve()
+    make_big(server)
+    with server.session() as session, server.session() as other:
+        if busy:
+            data = session.begin_get("big", BIG)
+        began = server.cpu()
+        flood(session, b"\n" * MIB, MIB)
+        assert other.is_answered()
+        if busy:
+            data.close()
+            session.expect(LOST)
+        session.expect(*[UNEXPECTED] * 10, "ERROR: Too many failures.")
+        assert session.ended()
+        assert other.is_answered()
+        assert server.cpu() - began < 1
+
+
+@pytest.mark.parametrize("piece", [b"\n" * 9 + b"noop\n", b"abort\n", b"noop\nabort\n", b"Mode: 1\n"])
+@blocking
+def test_a_hundred_kilobytes_of_short_lines_behind_a_transfer(serve: Callable[..., Server], piece: bytes) -> None:
+    server = serve()
+    make_big(server)
+    with server.session() as session, server.session() as other:
+        session.begin_get("big", BIG)
+        began = server.cpu()
+        flood(session, piece * (100_000 // len(piece)), 100_000 // len(piece) * len(piece))
+        assert other.is_answered()
+        assert server.cpu() - began < 1
+
+
+_STOPPED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from raw import Session
+session = Session(("127.0.0.1", int(sys.argv[2])))
+data = session.begin_get("big", int(sys.argv[3]))
+data.recv(1000)
+print("reading", flush=True)
+while data.recv(1000):
+    time.sleep(0.01)
+"""
+
+
+@blocking
+def test_a_peer_that_is_stopped(serve: Callable[..., Server]) -> None:
+    server = serve("--stall-timeout", "1", "--idle-timeout", "1")
+    make_big(server)
+    rest, descriptors = server.memory(), server.descriptors()
+    words = (os.path.dirname(__file__), str(server.address[1]), str(BIG))
+    with subprocess.Popen([sys.executable, "-c", _STOPPED, *words], stdout=subprocess.PIPE) as peer:
+        try:
+            assert peer.stdout is not None
+            assert peer.stdout.readline() == b"reading\n"
+            peer.send_signal(signal.SIGSTOP)
+            server.logged(r" get big ERROR .* Connection timed out")
+            eventually(lambda: server.descriptors() <= descriptors, 15)
+            assert server.memory() < rest + 8 * MIB
+        finally:
+            peer.kill()
+
+
+@contextlib.contextmanager
+def another_machine() -> Iterator[tuple[str, str]]:
+    """A network namespace behind a pair of interfaces: its name, and the address we have for it."""
+    name = f"ftplite-{os.getpid()}"
+    ours, theirs = f"ftp{os.getpid()}", "eth0"
+    run = lambda *words: subprocess.run(words, check=True)  # noqa: E731
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
+        run("ip", "addr", "add", "192.0.2.1/30", "dev", ours)
+        run("ip", "link", "set", ours, "up")
+        run("ip", "-n", name, "addr", "add", "192.0.2.2/30", "dev", theirs)
+        run("ip", "-n", name, "link", "set", theirs, "up")
+        yield name, ours
+    finally:
+        run("ip", "netns", "del", name)
+
+
+@needs_root
+@blocking
+def test_a_peer_that_vanishes(serve: Callable[..., Server]) -> None:
+    """Not even a FIN comes any more."""
+    with another_machine() as (name, interface):
+        options = ("--stall-timeout", "1", "--idle-timeout", "1", "--connect-timeout", "1")
+        server = serve(*options, listen="tcp:0:interface=192.0.2.1")
+        make_big(server)
+        descriptors = server.descriptors()
+        script = _STOPPED.replace("127.0.0.1", "192.0.2.1")
+        words = (os.path.dirname(__file__), str(server.address[1]), str(BIG))
+        command = ["ip", "netns", "exec", name, sys.executable, "-c", script, *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as peer:
+            try:
+                assert peer.stdout is not None
+                assert peer.stdout.readline() == b"reading\n"
+                subprocess.run(["ip", "link", "set", interface, "down"], check=True)
+                server.logged(r" get big ERROR .* Connection timed out")
+                eventually(lambda: server.descriptors() <= descriptors, 15)
+            finally:
+                peer.kill()
+
+
+# Limits.
+
+
+@blocking
+def test_max_sessions(serve: Callable[..., Server]) -> None:
+    server = serve("--max-sessions", "3")
+    with contextlib.ExitStack() as clients:
+        first, *_ = [clients.enter_context(server.session()) for _ in range(3)]
+        for _ in range(5):
+            refused = clients.enter_context(server.session(greeted=False))
+            refused.expect("ERROR: Too many connections.")
+            assert refused.ended()
+        assert first.is_answered()
+        first.send("quit")
+        first.expect("SUCCESS: Goodbye.")
+        first.socket.close()
+        # Those that were refused have not left yet, and take nobody's place.
+        eventually(lambda: _is_let_in(server))
+
+
+@blocking
+def test_max_sessions_per_host(serve: Callable[..., Server]) -> None:
+    server = serve("--max-sessions-per-host", "2", "--max-sessions", "4")
+    with contextlib.ExitStack() as clients:
+        first, *_ = [clients.enter_context(server.session()) for _ in range(2)]
+        for _ in range(5):
+            refused = clients.enter_context(server.session(greeted=False))
+            refused.expect("ERROR: Too many connections.")
+            assert refused.ended()
+        other = clients.enter_context(server.session(source="127.0.0.2"))
+        assert other.is_answered()
+        first.socket.close()
+        eventually(lambda: _is_let_in(server))
+
+
+def _is_let_in(server: Server) -> bool:
+    with server.session(greeted=False) as session:
+        return session.line().startswith("SUCCESS")
+
+
+@blocking
+def test_out_of_descriptors(serve: Callable[..., Server]) -> None:
+    server = serve("--stall-timeout", "5")
+    make_big(server)
+    (server.root / "f").write_bytes(b"abc")
+    with server.session() as session, server.session() as other:
+        assert session.get("f") == b"abc"
+        session.put("g", b"x" * 200_000)
+        others = server.descriptors()
+        server.limit_descriptors(others)
+        for command in ("get big", "put h", "get f"):
+            session.send(command)
+            line = session.line()
+            if not line.startswith("FAILURE: Limit reached."):
+                assert line.startswith(TO_SEND)  # a small file needs none before the data channel
+                session.send("Data channel port: 5000")
+                session.expect("FAILURE: Limit reached.")
+        assert other.is_answered()
+        # A stranger is not served, and the server does not spin.
+        began = server.cpu()
+        with socket.create_connection(server.address, 5) as stranger:
+            stranger.settimeout(1)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                assert stranger.recv(100) == b""
+        assert server.cpu() - began < 0.5
+        server.limit_descriptors(1000)
+        assert session.get("f") == b"abc"
+        session.put("h", b"def")
+        assert sorted(session.ls()) == [b"big", b"f", b"g", b"h"]
+        with server.session() as later:
+            assert later.is_answered()
+    assert set(os.listdir(server.root)) == {"big", "f", "g", "h"}
+    server.log[:] = [line for line in server.log if "Could not accept" not in line]
+
+
+@blocking
+def test_descriptors_are_given_back(tree: Server) -> None:
+    """After every kind of end."""
+    (tree.root / "f").write_bytes(b"abc")
+    with tree.session() as session:
+        session.get("f")
+        session.put("g", b"x" * 200_000)
+        before = tree.descriptors()
+        for _ in range(5):
+            session.begin_get("big", BIG)
+            session.send("abort")
+            session.expect("FAILURE: Transfer cancelled.")
+            with session.begin_put("g", 10) as data:
+                data.sendall(b"x" * 20)
+            session.expect("FAILURE: Size mismatch.")
+            with session.begin_get("big", BIG) as data:
+                data.recv(10)
+            session.expect(LOST)
+            session.send("put h", "junk")
+            session.expect("SUCCESS: Ready to receive.", "ERROR: Unknown command.")
+        eventually(lambda: tree.descriptors() <= before)
+    assert Path(tree.root, "g").stat().st_size == 200_000
