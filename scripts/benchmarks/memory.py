@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 from . import ours
 from .frame import MIB, Bench, Case, Table
-from .machine import make_file
+from .machine import check_file, make_file
 from .processes import Peak
 from .steps import Refused, Steps, finish
 from .wire import Session, connect
@@ -92,7 +91,8 @@ def slow_put(bench: Bench) -> float:
             sender.join(bench.settings.slow_seconds)
         if failure:
             raise failure[0]
-    Path(bench.served, "up", "slow").unlink(missing_ok=True)
+        if not sender.is_alive():
+            check_file(bench.served / "up" / "slow", source)
     return peak.above / MIB
 
 

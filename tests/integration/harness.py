@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import os
 import re
 import resource
@@ -11,7 +13,7 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +36,24 @@ def blocking(test: Callable[..., None]) -> Any:
         await deferToThread(test, *args, **kwargs)
 
     return pytest_twisted.ensureDeferred(run)
+
+
+@contextlib.contextmanager
+def own_network(ports: str = "32768 60999") -> Iterator[list[str]]:
+    """A network namespace with a loopback of its own; the words that start a command inside.
+
+    ``ports`` is the range of ephemeral ports there.
+    """
+    name = f"ftplite-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        inside = ["ip", "netns", "exec", name]
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        setting = "/proc/sys/net/ipv4/ip_local_port_range"
+        subprocess.run([*inside, "sh", "-c", f"echo {ports} > {setting}"], check=True)
+        yield inside
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts or network namespaces")
@@ -125,9 +145,21 @@ class Server:
         """How many are open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def descriptors_at_rest(self) -> int:
+        """How many are open when there is no session; there must be none when this is asked."""
+        with self.session() as session:
+            assert session.is_answered()
+            return self.descriptors() - 1
+
+    def free_descriptor(self) -> int:
+        """The lowest number that is free, with all below it taken."""
+        taken = set(os.listdir(f"/proc/{self.pid}/fd"))
+        return next(each for each in itertools.count() if str(each) not in taken)
+
     def limit_descriptors(self, count: int) -> None:
-        """Let it open no more than so many."""
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (count, resource.RLIM_INFINITY))
+        """Let it have no descriptor of this number or a higher one."""
+        _, most = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (count, most))
 
     def terminate(self) -> None:
         """Ask it to stop."""
@@ -138,6 +170,10 @@ class Server:
         status = self.process.wait(seconds)
         self._reader.join(seconds)
         return status
+
+    def wait_for_end(self, seconds: float = PATIENCE) -> None:
+        """It ended as it was asked to: twistd cleans up and then lets the signal have its way."""
+        assert self.wait(seconds) in (0, -signal.SIGTERM)
 
     def stop(self) -> None:
         """End it, whatever it does."""

@@ -63,7 +63,6 @@ def test_fields_before_any_command_do_not_belong(tree: Server) -> None:
     [
         ("noop", [UNEXPECTED, NOTHING]),
         ("get none", [UNEXPECTED, MISSING]),
-        ("mkdir d", [UNEXPECTED, "FAILURE: Not supported."]),
         ("get", [UNEXPECTED, SYNTAX]),
         ("quit", [UNEXPECTED, "SUCCESS: Goodbye."]),
         ("xyzzy", [UNKNOWN]),
@@ -75,7 +74,7 @@ def test_fields_before_any_command_do_not_belong(tree: Server) -> None:
         ("Data channel port: many", [SYNTAX]),
         ("Data channel port:5000", [SYNTAX]),
         ("Data channel port:", [SYNTAX]),
-        ("Mode: 0644", [UNEXPECTED]),
+        ("Feature: get", [UNEXPECTED]),
         ("File size: 5 bytes", [UNEXPECTED]),
         ("abort", [CANCELLED]),
     ],

@@ -251,7 +251,6 @@ class ChannelTests(ChannelCase):
         assert self.reactor.removeAll() == []
         assert self.channel.logPrefix()
 
-    @unmended("flow/channel.py: a channel that is lost is given to the reactor again")
     def test_a_write_after_the_peer_went(self) -> None:
         reset(self.peer)
         for _ in range(3):
@@ -259,7 +258,6 @@ class ChannelTests(ChannelCase):
         assert [type(each) for each in self.lost] == [ConnectionLost]
         assert self.reactor.removeAll() == []
 
-    @unmended("flow/channel.py: a channel that is lost is given to the reactor again")
     def test_the_end_after_the_peer_went(self) -> None:
         reset(self.peer)
         self.channel.finish_sending()
@@ -608,7 +606,6 @@ class ReceivingTests(ReceivingCase):
             self.turn()
             self.failureResultOf(done, FileTooLarge)
 
-    @unmended("flow/receiving.py: an announced size overrides max_file_size")
     def test_no_more_than_a_file_may_have_whatever_is_announced(self) -> None:
         consumer = self.consume(Handle(), max_file_size=1000)
         done = consumer.start()

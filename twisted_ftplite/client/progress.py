@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -11,16 +12,17 @@ from .words import spell
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-
 ROOM: Final = 4
 """Columns left free behind the bar."""
+
+WORTH_SHOWING: Final = 1_000_000
+"""Bytes.  What is smaller and over before the session told of it is not worth importing rich for."""
 
 
 class ProgressBar:
     """Give it to a transfer as its progress callback; leaving the ``with`` block wipes it off.
 
-    It draws when it is called, with no thread of its own.  rich is imported at the first call: a transfer
-    that is over before that pays nothing for it.
+    It draws when it is called, with no thread of its own, and rich is imported then.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,10 +37,20 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with contextlib.suppress(OSError):
+                self._bar.stop()
 
     def __call__(self, moved: int, whole: int | None) -> None:
         """Show ``moved`` bytes of ``whole``, which is None where nobody knows."""
+        with contextlib.suppress(OSError):  # a terminal that is gone is no reason to break off
+            self._draw(moved, whole)
+
+    def finish(self, moved: int) -> None:
+        """Show the whole."""
+        if self._bar is not None or moved >= WORTH_SHOWING:
+            self(moved, moved)
+
+    def _draw(self, moved: int, whole: int | None) -> None:
         if self._bar is None or self._task is None:
             self._bar = _make()
             self._task = self._bar.add_task("", total=whole, name=spell(self._name))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PROMPT: Final = "ftp> "
 
+PLAIN: Final = "fg:ansidefault"
+"""A style that shows nothing, but without one a blank at the end is skipped instead of written."""
+
 PATIENCE: Final = 3.0
 """Seconds that completion waits for the server's names; typing stands still meanwhile."""
 
@@ -67,7 +70,7 @@ class Prompt:
         if self._session is None:
             raise LocalFileTrouble("the terminal cannot be used")
         try:
-            return self._session.prompt(PROMPT, handle_sigint=False, set_exception_handler=False)
+            return self._session.prompt([(PLAIN, PROMPT)], handle_sigint=False, set_exception_handler=False)
         except KeyboardInterrupt:
             return ""
         except EOFError:

@@ -78,6 +78,8 @@ async def _get(shell: Shell, arguments: Sequence[str]) -> None:
     session = await shell.session()
     with shell.progress(name, to_output=to_output) as progress:
         transfer = await session.get(name, target, progress=progress)
+        if progress is not None:
+            progress.finish(transfer.size)
     await _tell(shell, transfer, to_output=to_output)
 
 
@@ -104,6 +106,8 @@ async def _put(shell: Shell, arguments: Sequence[str]) -> None:
     session = await shell.session()
     with shell.progress(name) as progress:
         transfer = await session.put(source, name, progress=progress)
+        if progress is not None:
+            progress.finish(transfer.size)
     await _tell(shell, transfer)
 
 

@@ -63,8 +63,9 @@ class DataChannel:
         """Ask this pull producer for more whenever the kernel takes more."""
         if streaming:
             raise ValueError("A data channel pulls; it takes no push producer.")
-        self._producer = IPullProducer(producer)
-        self._reactor.addWriter(self)
+        if not self._closed:
+            self._producer = IPullProducer(producer)
+            self._reactor.addWriter(self)
 
     def unregisterProducer(self) -> None:
         """Ask no more; what was written is still sent."""
@@ -74,6 +75,8 @@ class DataChannel:
 
     def write(self, data: bytes) -> None:
         """Send bytes; the producer is not asked again before the kernel has them all."""
+        if self._closed:
+            return
         self._unsent = memoryview(data)
         try:
             self._flush()
@@ -118,7 +121,8 @@ class DataChannel:
 
     def watch_peer(self) -> None:
         """Notice a peer that goes away, or that sends where it should receive."""
-        self._reactor.addReader(self)
+        if not self._closed:
+            self._reactor.addReader(self)
 
     def movement(self) -> int:
         """A number that grows as the peer's kernel acknowledges bytes."""
@@ -225,6 +229,7 @@ class DataChannel:
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._closed = True
+        self._unsent = memoryview(b"")
         self._producer = self._receiver = self.on_lost = None
 
     def _flush(self) -> None:

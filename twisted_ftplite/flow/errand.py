@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.python.failure import Failure
 
 from .channel import DataChannel
 from .movement import Pump
@@ -51,12 +52,21 @@ class Errand:
 
     async def commit(self, function: Callable[[], None]) -> None:
         """Call in a worker thread what cannot be taken back: to end the command now is too late."""
-        job = self._workers.run(function)
-        while True:
+        outcome: list[Failure | None] = []
+
+        def remember(result: Failure | None) -> Failure | None:
+            outcome.append(result)
+            return result
+
+        wait = self._wait_for(self._workers.run(function).addBoth(remember))
+        while not outcome:
             try:
-                return await self._wait_for(job)
+                await wait
             except CancelledError:
                 self.too_late()
+                wait = self._when_done()
+        if outcome[0] is not None:
+            outcome[0].raiseException()
 
     def too_late(self) -> None:
         """The command was told to end after the point of no return."""
@@ -70,6 +80,13 @@ class Errand:
         if self._job is not None:
             idle.addCallback(lambda _: self._job)
         idle.addCallback(lambda _: self._release_kept())
+
+    def _when_done(self) -> Deferred[None]:
+        """Fires when the present job is done, in a Deferred that may be cancelled."""
+        done: Deferred[None] = Deferred()
+        if self._job is not None:
+            self._job.addCallback(done.callback)
+        return done
 
     def _wait_for(self, job: Deferred[T]) -> Deferred[T]:
         wait = shielded(job)

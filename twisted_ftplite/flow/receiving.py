@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar, TypeVarTuple
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ..errors import FileTooLarge, SizeMismatch, from_oserror
+from ..errors import ConnectionLost, FileTooLarge, SizeMismatch, from_oserror
 from ..limits import Limits
 from ..storage.interface import WriteHandle
 from .channel import DataChannel
@@ -191,13 +191,14 @@ class FileConsumer:
         self.done.callback(self.received)
 
     def _most(self) -> int:
-        return self._unannounced if self.expected is None else self.expected
+        return self._unannounced if self.expected is None else min(self.expected, self.limits.max_file_size)
 
     def _check(self) -> bool:
         if self.received <= self._most():
             return True
         if self._idle is None and not self._in_thread:
-            self._fail(FileTooLarge() if self.expected is None else SizeMismatch())
+            announced = self.expected is not None and self.expected <= self.limits.max_file_size
+            self._fail(SizeMismatch() if announced else FileTooLarge())
         return False
 
     def _fail(self, error: Exception | Failure) -> None:
@@ -302,20 +303,25 @@ class _Splice:
 
     def _drain(self, room: int) -> None:
         """In a thread: pipe to file, then on from the socket, at most ``room`` bytes of it."""
-        consumer = self._consumer
+        while True:
+            self._empty_pipe()
+            if self._ended or room <= 0:
+                return
+            try:
+                count = self._consumer.channel.splice(self._pipe.write_end, min(self._pipe.size, room))
+            except OSError as error:
+                raise ConnectionLost from error
+            if count is None:
+                return
+            self._ended = count == 0
+            self._inside = count
+            self._consumer.received += count
+            room -= count
+
+    def _empty_pipe(self) -> None:
         try:
-            while True:
-                while self._inside:
-                    self._inside -= os.splice(self._pipe.read_end, self._descriptor, self._inside)
-                if self._ended or room <= 0:
-                    return
-                count = consumer.channel.splice(self._pipe.write_end, min(self._pipe.size, room))
-                if count is None:
-                    return
-                self._ended = count == 0
-                self._inside = count
-                consumer.received += count
-                room -= count
+            while self._inside:
+                self._inside -= os.splice(self._pipe.read_end, self._descriptor, self._inside)
         except OSError as error:
             raise from_oserror(error) from error
 

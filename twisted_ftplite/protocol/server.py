@@ -160,6 +160,8 @@ class Say(NamedTuple):
     """Send this line."""
 
     line: bytes
+    cancelled: Command | None = None
+    """The command that is answered, where it waited and was cancelled before it began."""
 
 
 class InputOver(NamedTuple):
@@ -311,6 +313,12 @@ class ServerSession:
         else:
             self.cancel(error)
 
+    def abandon(self) -> None:
+        """The connection is gone: nothing that waits begins any more."""
+        self.state = State.CLOSED
+        self._lines = None
+        self._events.clear()
+
     def cancel(self, error: FTPLiteError) -> None:
         """End the running command for a reason of the server's own."""
         if self.state in (State.RUNNING, State.OFFERED, State.MOVING):
@@ -356,13 +364,14 @@ class ServerSession:
         line, cancelled = self._lines.popleft()
         self._size -= len(line) + 1
         self._settled = max(self._settled - 1, 0)
-        kind, _ = self._classify(line)
+        kind, message = self._classify(line)
         if kind is Kind.COMMAND:
             self._commands -= 1
         if cancelled:
             self._any_command = True
             self._bad_lines = 0
-            self._events.append(Say(encode_error(TransferCancelled())))
+            command = message if isinstance(message, Command) else None
+            self._events.append(Say(encode_error(TransferCancelled()), command))
         else:
             self._take(line)
 

@@ -154,6 +154,11 @@ class Call(Errand):
         """Bytes the client has announced; None while unknown."""
         return None if self.session.transfer is None else self.session.transfer.size
 
+    @property
+    def moved(self) -> int:
+        """Bytes of data moved so far."""
+        return 0 if self._pump is None else self._pump.moved()
+
     async def pump(self, pump: Pump) -> int:
         """Step 6: run a producer or consumer to its end; returns the bytes that came, 0 of a producer."""
         self._pump = pump
@@ -168,10 +173,14 @@ class Call(Errand):
 
     async def sent(self, channel: DataChannel) -> None:
         """Steps 6 to 8 of a sender: end the stream, say the completion, wait for the receiver's."""
+        channel.on_lost = self._lost_after_all
         channel.finish_sending()
         self.say(self.session.complete())
         channel.watch_peer()
-        await self._peer_completion(ConnectionTimedOut("Your completion did not come."), channel.movement)
+        try:
+            await self._peer_completion(ConnectionTimedOut("Your completion did not come."), channel.movement)
+        finally:
+            channel.on_lost = None
 
     async def told_complete(self) -> None:
         """Step 7 of a receiver: wait for the sender's completion."""
@@ -194,6 +203,15 @@ class Call(Errand):
             yield
         finally:
             again.cancel()
+
+    def _lost_after_all(self, error: FTPLiteError) -> None:
+        """The channel broke when all was sent: the client may have it all, and then says so soon."""
+
+        def give_up() -> None:
+            if self._completion is not None and not self._completion.called:
+                self._completion.errback(error)
+
+        self.services.reactor.callLater(self.services.limits.verdict_timeout, give_up)
 
     async def _peer_completion(self, otherwise: FTPLiteError, movement: Callable[[], object] = int) -> None:
         if self.session.transfer is None or self.session.transfer.completed:

@@ -13,7 +13,14 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionLost, FTPLiteError, InternalError, NotSupported, from_oserror
+from ..errors import (
+    ConnectionLost,
+    FTPLiteError,
+    InternalError,
+    NotSupported,
+    TransferCancelled,
+    from_oserror,
+)
 from ..protocol.lines import Command, Success, spell_argument
 from ..protocol.server import (
     Announced,
@@ -77,7 +84,7 @@ class ControlChannel(LineReceiver):
         self._call: Call | None = None
         self._running: Deferred[None] | None = None
         self._ended_by: FTPLiteError | None = None
-        self._introduced = self._obeying = self._congested = self._left = False
+        self._introduced = self._obeying = self._congested = self._left = self._heard_out = False
         self._deadline: IDelayedCall | None = None
 
     @property
@@ -126,6 +133,7 @@ class ControlChannel(LineReceiver):
         self.obey()
 
     def readConnectionLost(self) -> None:
+        self._heard_out = True
         if self._left:
             self.transport.loseConnection()
         else:
@@ -137,6 +145,7 @@ class ControlChannel(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._left = True
+        self.session.abandon()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         if self._running is not None:
@@ -197,8 +206,10 @@ class ControlChannel(LineReceiver):
         match event:
             case Begin(command):
                 self._begin(command)
-            case Say(line):
+            case Say(line, cancelled):
                 self.say(line)
+                if cancelled is not None:
+                    self._record(cancelled, TransferCancelled())
             case Close():
                 self._leave()
             case Ended(error):
@@ -243,6 +254,8 @@ class ControlChannel(LineReceiver):
             log.failure("{verb} failed", verb=call.command.verb.name)
             status = InternalError()
         call.failed = isinstance(status, FTPLiteError)
+        if call.failed:
+            call.bytes = call.moved
         self._call = self._running = None
         self._conclude(call, status, self.services.reactor.seconds() - began)
         call.release()
@@ -261,17 +274,21 @@ class ControlChannel(LineReceiver):
         line = self.session.finish(status, moved)
         if not self._left:
             self.say(line)
-        peer, verb, name = self.peer, call.command.verb.name, _loggable(call.command)
+        self._record(call.command, status, call.bytes, seconds)
+
+    def _record(self, command: Command, status: Status, count: int = 0, seconds: float = 0.0) -> None:
+        """The one event in the log that a command gets."""
+        peer, verb, name = self.peer, command.verb.name, _loggable(command)
         outcome, cause = ("SUCCESS", "") if isinstance(status, Success) else (status.kind, f" {status.phrase}")
         # Twisted's formatting of eight fields took a seventh of the time of a small get.
         log.info(
             "{summary}",
-            summary=f"{peer} {verb} {name} {outcome} {call.bytes} bytes {seconds:.3f} s{cause}",
+            summary=f"{peer} {verb} {name} {outcome} {count} bytes {seconds:.3f} s{cause}",
             peer=peer,
             verb=verb,
             name=name,
             outcome=outcome,
-            bytes=call.bytes,
+            bytes=count,
             seconds=seconds,
         )
 
@@ -284,7 +301,10 @@ class ControlChannel(LineReceiver):
             return
         self._left = True
         self.transport.unregisterProducer()
-        self.transport.loseWriteConnection()
+        if self._heard_out:
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
         self._steer()
         self._deadline = self.services.reactor.callLater(
             self.services.limits.close_timeout, self.transport.abortConnection

@@ -24,6 +24,9 @@ class Sessions:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._open: set[ControlChannel] = set()
+        self._refused: set[ControlChannel] = set()
+        """Those of them that were one too many: until they have read that, they take nobody's place."""
+
         self._by_host: Counter[str] = Counter()
         self._look: IDelayedCall | None = None
         self._empty: Deferred[None] | None = None
@@ -33,27 +36,29 @@ class Sessions:
 
     def enter(self, control: ControlChannel) -> FTPLiteError | None:
         """Count a connection; an error where there are too many."""
-        full = len(self._open) >= self.services.limits.max_sessions
+        full = len(self._open) - len(self._refused) >= self.services.limits.max_sessions
         self._open.add(control)
         if self._look is None:
             self._schedule()
         if self._empty is not None:
             return ServerShuttingDown()
-        return TooManyConnections("The server has as many sessions as it may.") if full else None
+        return self._refuse(control, "The server has as many sessions as it may.") if full else None
 
     def count_host(self, control: ControlChannel) -> FTPLiteError | None:
         """Count it for its host; an error where that host has too many."""
-        host = control.host = _countable(control.transport.getPeer())
+        host = _countable(control.transport.getPeer())
         if host is None:
             return None
+        if self._by_host[host] >= self.services.limits.max_sessions_per_host:
+            return self._refuse(control, "Your host has as many sessions as it may.")
+        control.host = host
         self._by_host[host] += 1
-        if self._by_host[host] > self.services.limits.max_sessions_per_host:
-            return TooManyConnections("Your host has as many sessions as it may.")
         return None
 
     def leave(self, control: ControlChannel) -> None:
         """A connection is gone."""
         self._open.discard(control)
+        self._refused.discard(control)
         if control.host is not None:
             self._by_host[control.host] -= 1
             if not self._by_host[control.host]:
@@ -88,6 +93,10 @@ class Sessions:
                     deadline.cancel()
 
         return drained.addCallback(stop_waiting)
+
+    def _refuse(self, control: ControlChannel, why: str) -> TooManyConnections:
+        self._refused.add(control)
+        return TooManyConnections(why)
 
     def _refuse_all(self) -> None:
         for control in list(self._open):
