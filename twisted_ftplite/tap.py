@@ -147,9 +147,10 @@ def _check_files(root: str, twistd: Mapping[str, Any]) -> None:
     log_file = twistd.get("logfile")
     if log_file is None and "nodaemon" in twistd and not (twistd["nodaemon"] or twistd.get("syslog")):
         log_file = "twistd.log"
+    log_option = "logfile"
     if "logFile" in twistd:  # twist has opened it already
-        log_file = getattr(twistd["logFile"], "name", None)
-    for option, path in (("pidfile", twistd.get("pidfile")), ("logfile", log_file)):
+        log_option, log_file = "log-file", getattr(twistd["logFile"], "name", None)
+    for option, path in (("pidfile", twistd.get("pidfile")), (log_option, log_file)):
         if not isinstance(path, str) or path in ("", "-") or path.startswith("<"):
             continue
         real = os.path.realpath(os.path.join(run_directory, path))

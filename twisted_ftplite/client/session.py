@@ -14,8 +14,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock, succeed
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IAddress, IConnector, IReactorFromThreads, IReactorTCP
+from twisted.internet.interfaces import IAddress, IReactorFromThreads, IReactorTCP
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
@@ -124,14 +126,20 @@ class Session:
 
     async def connect(self, host: str, port: int) -> None:
         """See the function of the same name."""
-        greeted = self._control.greeted
         timeout = self._limits.connect_timeout
-        connector = self._reactor.connectTCP(host, port, _Factory(self._control), timeout)
+        endpoint = HostnameEndpoint(self._reactor, host, port, timeout)
+        try:
+            await endpoint.connect(_Factory(self._control))
+        except ConnectError as error:
+            kind = ConnectionTimedOut if isinstance(error, ConnectTimeout) else ConnectionRefused
+            raise kind(Failure(error).getErrorMessage()) from error
+        except DNSLookupError as error:
+            raise ConnectionRefused(str(error)) from error
         self._control.over.addCallback(self._let_go)
         try:
-            await greeted.addTimeout(timeout, self._reactor, _timed_out)
+            await self._control.greeted.addTimeout(timeout, self._reactor, _timed_out)
         except BaseException:
-            connector.disconnect()
+            await self.close()
             raise
 
     async def _run(
@@ -171,11 +179,6 @@ class _Factory(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
         return self._control
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        if not self._control.greeted.called:
-            kind = ConnectionTimedOut if reason.check(ConnectTimeout) else ConnectionRefused
-            self._control.greeted.errback(kind(reason.getErrorMessage()))
 
 
 def _timed_out(result: object, timeout: float) -> None:

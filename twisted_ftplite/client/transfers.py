@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import (
-    Failure,
+    DiskFull,
     FileChanged,
+    FileTooLarge,
     FTPLiteError,
     LocalFileTrouble,
     ProtocolViolation,
+    QuotaExceeded,
     SizeMismatch,
     TransferCancelled,
     from_oserror,
@@ -130,6 +132,8 @@ async def _receive(command: Command, consumer: FileConsumer, size: int, progress
     await command.within_stall_time(command.completed)
     if received != size:
         raise SizeMismatch
+    if received > command.services.limits.small_file:
+        await command.work(consumer.handle.sync)
     return received
 
 
@@ -179,6 +183,6 @@ def _close(opened: LocalFile | ReadSource) -> None:
 
 
 def _for_the_server(error: LocalFileTrouble) -> FTPLiteError:
-    """Why this side cannot keep the file, in the protocol's words."""
-    told = from_oserror(error.cause) if error.cause is not None else TransferCancelled()
-    return told if isinstance(told, Failure) else TransferCancelled()
+    """Why this side cannot keep the file; what is wrong with its name is no concern of the server's."""
+    told = from_oserror(error.cause) if error.cause is not None else None
+    return told if isinstance(told, DiskFull | QuotaExceeded | FileTooLarge) else TransferCancelled()

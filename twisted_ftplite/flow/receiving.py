@@ -223,7 +223,7 @@ class FileConsumer:
 
 
 class _Gather:
-    """A small file: kept in memory and written in one call when it is whole."""
+    """A small file: kept in memory, and written and synced in one hop to a thread when it is whole."""
 
     def __init__(self, consumer: FileConsumer, expected: int) -> None:
         self._consumer = consumer
@@ -237,10 +237,14 @@ class _Gather:
                 return
             if count == 0:
                 content = memoryview(self._buffer)[: consumer.received]
-                consumer.in_thread(lambda _: consumer.finish(), consumer.handle.write, content)
+                consumer.in_thread(lambda _: consumer.finish(), self._write, content)
                 return
             if not consumer.took(count):
                 return
+
+    def _write(self, content: memoryview) -> None:
+        self._consumer.handle.write(content)
+        self._consumer.handle.sync()
 
     def let_go(self) -> None:
         """Nothing was lent."""

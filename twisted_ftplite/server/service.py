@@ -127,9 +127,10 @@ class FTPLiteService(Service):
             endpoint = serverFromString(self._reactor, description)
             endpoint.listen(factory).addBoth(outcome.append)
         except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+            why = "" if isinstance(error, TypeError) else f" ({error})"  # a TypeError tells of our own calls
             raise CannotStart(
-                f"--listen {description} is no endpoint that can be listened on ({error}); "
-                f"write it as in {DEFAULT_ENDPOINT}"
+                f"--listen {description} is no endpoint that can be listened on{why}; write it as in "
+                f"{DEFAULT_ENDPOINT}, or tcp6:2121:interface=\\:\\:1 with a backslash before each colon of an address"
             ) from error
         if not outcome:
             raise CannotStart(f"--listen {description} does not listen at once; use a tcp or systemd endpoint")
