@@ -9,6 +9,7 @@ import io
 
 import coverage
 import pytest
+from coverage.exceptions import CoverageException, CoverageWarning
 
 _coverage = coverage.Coverage()
 _coverage.start()
@@ -26,8 +27,12 @@ class CoverageReport:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Measure no more; too little is a failure where that was asked for."""
         _coverage.stop()
-        _coverage.save()
-        total = _coverage.report(file=self._table, show_missing=True, skip_covered=True)
+        try:
+            _coverage.save()
+            total = _coverage.report(file=self._table, show_missing=True, skip_covered=True)
+        except (CoverageException, CoverageWarning) as nothing:  # warnings are errors here as everywhere
+            self._table.write(f"{nothing}\n")
+            total = 0.0
         least = float(str(_coverage.get_option("report:fail_under") or 0))
         if self._gate and total < least and session.exitstatus == pytest.ExitCode.OK:
             self._verdict = f"coverage is {total:.1f} %, and {least:.1f} % is the least"

@@ -196,7 +196,7 @@ class ProtocolViolation(FTPLiteError):
 
 
 class LocalFileTrouble(FTPLiteError):
-    """A file on the client's own side could not be read or written; never on the wire.  Names file and reason."""
+    """A file on the client's own side could not be read or written: its name, and why.  Never on the wire."""
 
     phrase = "Local file trouble."
 

@@ -18,6 +18,16 @@ from .server.service import DEFAULT_ENDPOINT, CannotStart, Config, FTPLiteServic
 from .storage.unnamed import process_umask
 
 _DEFAULTS = Limits()
+_LIMITS = (
+    "connect_timeout",
+    "stall_timeout",
+    "idle_timeout",
+    "drain_timeout",
+    "max_sessions",
+    "max_sessions_per_host",
+    "max_file_size",
+)
+"""The limits that are options too."""
 
 
 def _seconds(text: str) -> float:
@@ -70,7 +80,13 @@ class Options(UsageOptions):
             "Seconds without movement after which a transfer is given up.",
             _seconds,
         ],
-        ["idle-timeout", None, _DEFAULTS.idle_timeout, "Seconds of silence after which a session ends.", _seconds],
+        [
+            "idle-timeout",
+            None,
+            _DEFAULTS.idle_timeout,
+            "Seconds of silence after which a session ends.",
+            _seconds,
+        ],
         [
             "drain-timeout",
             None,
@@ -79,7 +95,13 @@ class Options(UsageOptions):
             _seconds,
         ],
         ["max-sessions", None, _DEFAULTS.max_sessions, "Sessions at a time.", _count],
-        ["max-sessions-per-host", None, _DEFAULTS.max_sessions_per_host, "Sessions at a time of one host.", _count],
+        [
+            "max-sessions-per-host",
+            None,
+            _DEFAULTS.max_sessions_per_host,
+            "Sessions at a time of one host.",
+            _count,
+        ],
         ["max-file-size", None, _DEFAULTS.max_file_size, "Bytes of a stored file at most.", _count],
         ["umask", None, None, "Octal mask of a stored file's mode 666. [default: that of the shell]", _octal],
     ]
@@ -101,7 +123,7 @@ class Options(UsageOptions):
 
 
 def makeService(options: Mapping[str, Any]) -> IService:
-    """What twistd calls: a service whose ports are bound, so that twistd has not forked yet if they cannot be."""
+    """What twistd calls.  The ports are bound here: twistd has not forked yet if they cannot be."""
     from twisted.internet import reactor
 
     # The wall clock may be set; timers must neither fire nor freeze because of it.
@@ -117,10 +139,7 @@ def makeService(options: Mapping[str, Any]) -> IService:
 
 
 def _configure(options: Mapping[str, Any]) -> Config:
-    names = (
-        "connect_timeout stall_timeout idle_timeout drain_timeout max_sessions max_sessions_per_host max_file_size"
-    )
-    limits = replace(_DEFAULTS, **{name: options[name.replace("_", "-")] for name in names.split()})
+    limits = replace(_DEFAULTS, **{name: options[name.replace("_", "-")] for name in _LIMITS})
     umask = options["umask"]
     return Config(
         root=_check_root(options["root"]),

@@ -173,7 +173,12 @@ def down(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> None:
     table = Table(_title(bench, "down to a file on tmpfs"), "GB/s", SPLICE_FILE).run(
         cases, bench.settings.runs
     )
-    bench.judge("get to a file, ratio to bare sendfile → splice to a file", table.ratio(BOTH_GET), 0.85)
+    bench.judge(
+        "get to a file, ratio to bare sendfile → splice to a file",
+        table.ratio(BOTH_GET),
+        0.85,
+        failed=table.broke(BOTH_GET),
+    )
 
 
 def up(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> None:
@@ -188,7 +193,12 @@ def up(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> None:
     cases |= {f"bare sendfile source → {peer.name}": partial(peer.from_sendfile, source) for peer in peers}
     cases |= {f"curl → {peer.name}": partial(peer.curl_up, source) for peer in peers}
     table = Table(_title(bench, "up to a file on tmpfs"), "GB/s", SPLICE_FILE).run(cases, bench.settings.runs)
-    bench.judge("put from a file, ratio to bare sendfile → splice to a file", table.ratio(BOTH_PUT), 0.85)
+    bench.judge(
+        "put from a file, ratio to bare sendfile → splice to a file",
+        table.ratio(BOTH_PUT),
+        0.85,
+        failed=table.broke(BOTH_PUT),
+    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import react
 
 from twisted_ftplite.client import Session, connect
@@ -60,7 +60,10 @@ async def main(reactor: ClientReactor, port: str, count: str) -> None:
     for line in sys.stdin:
         job = json.loads(line)
         start = time.perf_counter()
-        size = await JOBS[job["do"]](sessions, job)
+        try:
+            size = await JOBS[job["do"]](sessions, job)
+        except FirstError as first:  # of many at once: what went wrong is inside
+            first.subFailure.raiseException()
         seconds = time.perf_counter() - start
         print(json.dumps({"seconds": seconds, "size": size}), flush=True)
     for session in sessions:

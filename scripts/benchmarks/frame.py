@@ -71,10 +71,15 @@ class Bench:
         with ExitStack() as stack:
             yield Bench(self.settings, self.folder, stack, self.verdicts)
 
-    def judge(self, target: str, figure: float | None, limit: float, *, most: bool = False) -> None:
-        """Compare a figure with what was asked for: at least ``limit``, or at most it."""
+    def judge(
+        self, target: str, figure: float | None, limit: float, *, most: bool = False, failed: bool = False
+    ) -> None:
+        """Compare a figure with what was asked for: at least ``limit``, or at most it.
+
+        Without a figure the target counts as missed where it ``failed``, else as not measured.
+        """
         if figure is None:
-            self.verdicts.append(Verdict(target, "-", None))
+            self.verdicts.append(Verdict(target, "failed" if failed else "-", False if failed else None))
             return
         met = figure <= limit if most else figure >= limit
         self.verdicts.append(Verdict(target, f"{number(figure)} ({'≤' if most else '≥'} {limit:g})", met))
@@ -133,6 +138,10 @@ class Table:
         """The median of a case, or None where it has no figure."""
         figures = self.figures.get(label)
         return statistics.median(figures) if figures and label not in self.failed else None
+
+    def broke(self, label: str) -> bool:
+        """Whether a case failed, which is another thing than not being installed."""
+        return self.failed.get(label, "").startswith("failed")
 
     def ratio(self, label: str, reference: str | None = None) -> float | None:
         """A case's median over that of the reference, both of this run."""

@@ -106,5 +106,13 @@ def run(bench: Bench) -> None:
     further.show({label: each.further for label, each in idle.items()})
     accepted = Table(f"{sessions}: greeted a second", "sessions/s", BARE)
     accepted.show({label: each.accepted for label, each in idle.items()})
-    bench.judge(f"{sessions}: memory for each, KiB", memory.median(OURS), 8, most=True)
-    bench.judge(f"{sessions}: memory for each above the first fifth, KiB", further.median(OURS), 8, most=True)
+    bench.judge(
+        f"{sessions}: memory for each, KiB", memory.median(OURS), 8, most=True, failed=memory.broke(OURS)
+    )
+    bench.judge(
+        f"{sessions}: memory for each above the first fifth, KiB",
+        further.median(OURS),
+        8,
+        most=True,
+        failed=memory.broke(OURS),
+    )

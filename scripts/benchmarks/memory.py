@@ -109,4 +109,6 @@ def run(bench: Bench) -> None:
     }
     table = Table("Server memory above rest (PSS), peak", "MiB").run(cases, 1, warm=0)
     for label in cases:
-        bench.judge(f"{label}: memory above rest, MiB", table.median(label), 8, most=True)
+        bench.judge(
+            f"{label}: memory above rest, MiB", table.median(label), 8, most=True, failed=table.broke(label)
+        )

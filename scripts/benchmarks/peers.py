@@ -255,7 +255,7 @@ class Peer:
 
     def lftp(self, script: str) -> float:
         """A script of lftp on a session with this server; seconds, lftp's start-up included."""
-        settings = "set net:max-retries 2; set net:timeout 20"
+        settings = "set net:max-retries 2; set net:timeout 20; set net:reconnect-interval-base 1"
         return timed(
             self.bench, [command("lftp"), "-c", f"{settings}; open -p {self.server.port} 127.0.0.1; {script}"]
         )

@@ -108,6 +108,6 @@ def run(bench: Bench) -> None:
     title = f"{len(small.names):,} files of 1 KiB, down to files on tmpfs"
     table = Table(title, "files/s", "lftp, 1 session, vsftpd").run(cases, bench.settings.runs)
     for label in (ONE, RAW_ONE, AHEAD):
-        bench.judge(f"small files: {label}, files/s", table.median(label), 1500)
+        bench.judge(f"small files: {label}, files/s", table.median(label), 1500, failed=table.broke(label))
     for label in (EIGHT, RAW_EIGHT):
-        bench.judge(f"small files: {label}, files/s", table.median(label), 4000)
+        bench.judge(f"small files: {label}, files/s", table.median(label), 4000, failed=table.broke(label))

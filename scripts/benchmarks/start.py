@@ -46,5 +46,5 @@ def run(bench: Bench) -> None:
     }
     title = f"Start-up: a version, and a listing of {NAMES} names over loopback"
     table = Table(title, "s", "`python -c pass`").run(cases, bench.settings.runs)
-    bench.judge(f"{VERSION}, s", table.median(VERSION), 0.15, most=True)
-    bench.judge(f"{LIST}, s", table.median(LIST), 0.4, most=True)
+    bench.judge(f"{VERSION}, s", table.median(VERSION), 0.15, most=True, failed=table.broke(VERSION))
+    bench.judge(f"{LIST}, s", table.median(LIST), 0.4, most=True, failed=table.broke(LIST))

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from harness import Server
+from harness import Server, make_big
 
 
 def empty(tree: Path) -> None:
@@ -37,6 +36,14 @@ def server(common_server: Server) -> Iterator[Server]:
     yield common_server
     assert common_server.process.poll() is None
     common_server.check()
+
+
+@pytest.fixture
+def tree(server: Server) -> Server:
+    """The same with a small file and one that does not fit into the kernel's buffers."""
+    (server.root / "f").write_bytes(b"small")
+    make_big(server.root)
+    return server
 
 
 @pytest.fixture

@@ -19,9 +19,8 @@ from typing import IO, Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.threads import deferToThread
-
 from raw import PATIENCE, Session
+from twisted.internet.threads import deferToThread
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 _STARTED = re.compile(r"FTPLite serves .* at (\S+?):(\d+)[, ]")
@@ -54,6 +53,16 @@ def own_network(ports: str = "32768 60999") -> Iterator[list[str]]:
         yield inside
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+BIG = 64 << 20
+"""Bytes that no buffers between two processes hold."""
+
+
+def make_big(root: Path) -> None:
+    """Make a file "big" of so many bytes."""
+    with open(root / "big", "wb") as file:
+        file.truncate(BIG)
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts or network namespaces")
@@ -125,7 +134,8 @@ class Server:
                         return found
                 looked = len(self.log)
                 left = deadline - time.monotonic()
-                assert left > 0 and self._reader.is_alive(), f"no {pattern!r} in {self.log[-50:]}"
+                lost = left <= 0 or not self._reader.is_alive()
+                assert not lost, f"no {pattern!r} in {self.log[-50:]}"
                 self._news.wait(min(left, 0.5))
 
     def session(self, **options: Any) -> Session:
@@ -185,7 +195,9 @@ class Server:
 
     def check(self) -> None:
         """Nothing went wrong that nobody was told of."""
-        wrong = [n for n, line in enumerate(self.log) if re.search(r"Traceback|Unhandled|#critical|#error", line)]
+        wrong = [
+            n for n, line in enumerate(self.log) if re.search(r"Traceback|Unhandled|#critical|#error", line)
+        ]
         assert not wrong, "\n".join(self.log[max(wrong[0] - 5, 0) : wrong[0] + 60])
 
     def _read(self, stream: IO[bytes]) -> None:

@@ -77,7 +77,9 @@ def test_a_browsers_line_later_on_is_a_line(server: Server) -> None:
         session.expect(NOTHING, "FAILURE: File not found.", UNKNOWN, NOTHING)
 
 
-@pytest.mark.parametrize("first", [b"\x16", b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01\n\n", b"\x16 HTTP/1.1\n"])
+@pytest.mark.parametrize(
+    "first", [b"\x16", b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01\n\n", b"\x16 HTTP/1.1\n"]
+)
 @blocking
 def test_a_tls_client_is_shown_out_without_a_word(server: Server, first: bytes) -> None:
     with server.session() as session:
@@ -107,7 +109,8 @@ def test_a_line_of_8192_bytes_is_taken(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"x" * 8192 + b"\n", b"x" * 8192, b"x" * 100_000, b"get " + b"y" * 8190 + b"\nnoop\n", b"\xff" * 9000]
+    "line",
+    [b"x" * 8192 + b"\n", b"x" * 8192, b"x" * 100_000, b"get " + b"y" * 8190 + b"\nnoop\n", b"\xff" * 9000],
 )
 @blocking
 def test_a_longer_line_ends_the_session(server: Server, line: bytes) -> None:
@@ -122,7 +125,9 @@ def test_a_long_line_behind_others(server: Server) -> None:
     """What was sent before it is answered first."""
     with server.session() as session:
         session.send("noop", "features", "junk", "x" * 9000, "noop")
-        session.expect(NOTHING, "Feature: noop", "Feature: help", "SUCCESS: Features listed.", UNKNOWN, TOO_LONG)
+        session.expect(
+            NOTHING, "Feature: noop", "Feature: help", "SUCCESS: Features listed.", UNKNOWN, TOO_LONG
+        )
         assert session.ended()
 
 

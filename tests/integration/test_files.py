@@ -110,10 +110,26 @@ def test_links_that_stay_inside_are_followed(links: Server) -> None:
 @blocking
 def test_links_that_lead_out_open_nothing_and_tell_nothing(links: Server) -> None:
     with links.session() as session:
-        for name in ("out", "out-folder/secret", "out-and-in", "absolute", "absolute-folder/secret", "root/etc/passwd"):
+        for name in (
+            "out",
+            "out-folder/secret",
+            "out-and-in",
+            "absolute",
+            "absolute-folder/secret",
+            "root/etc/passwd",
+        ):
             session.send(f"get {name}")
             session.expect(MISSING)
-        for name in ("out-folder", "absolute-folder", "root", "root/etc", "proc", "out-folder/none", "dangling", "loop"):
+        for name in (
+            "out-folder",
+            "absolute-folder",
+            "root",
+            "root/etc",
+            "proc",
+            "out-folder/none",
+            "dangling",
+            "loop",
+        ):
             session.send(f"ls {name}")
             session.expect(MISSING)
         for name in ("out-folder/new", "absolute-folder/new", "root/tmp/new"):
@@ -293,7 +309,9 @@ def test_read_only(serve: Callable[..., Server]) -> None:
     server.logged(r"to anyone on this machine, to read\.$")
     (server.root / "f").write_bytes(b"old")
     with server.session() as session:
-        session.send("put f", "File size: 3 bytes", "Data channel port: 5000", "Transfer complete: f", "put new")
+        session.send(
+            "put f", "File size: 3 bytes", "Data channel port: 5000", "Transfer complete: f", "put new"
+        )
         session.expect("FAILURE: Permission denied.", "FAILURE: Permission denied.")
         assert session.get("f") == b"old"
         assert session.ls() == [b"f"]

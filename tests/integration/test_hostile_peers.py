@@ -10,26 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from harness import Server, blocking, eventually, needs_root, own_network
-from raw import LOST, NOTHING, TIMED_OUT, TO_SEND, TRANSFERRED, UNEXPECTED, Session, read_all
+from raw import LOST, NOTHING, TIMED_OUT, TRANSFERRED, UNEXPECTED, Session, read_all
 
 MIB = 1 << 20
-BIG = 256 * MIB
-
-
-@pytest.fixture
-def tree(server: Server) -> Server:
-    """A server with a file that fits into no buffer."""
-    make_big(server)
-    return server
-
-
-def make_big(server: Server) -> None:
-    with open(server.root / "big", "wb") as file:
-        file.truncate(BIG)
 
 
 def flood(session: Session, piece: bytes, most: int) -> int:
@@ -66,7 +52,7 @@ def test_a_sender_that_stops_sending(tree: Server) -> None:
         session.expect(TIMED_OUT)
         assert 0.9 < time.monotonic() - began < 2
         assert session.is_answered()
-        assert session.ls() == [b"big"]
+        assert session.ls() == [b"big", b"f"]
 
 
 @blocking
@@ -155,7 +141,7 @@ def test_a_slow_sender_is_not_stalled(tree: Server) -> None:
 @blocking
 def test_floods_without_reading(serve: Callable[..., Server]) -> None:
     server = serve("--idle-timeout", "1", "--stall-timeout", "1")
-    make_big(server)
+    make_big(server.root)
     descriptors, rest = server.descriptors_at_rest(), server.memory()
     with contextlib.ExitStack() as clients:
         # A short answer would do as well, but takes long to fill the kernel's buffers with.
@@ -210,7 +196,7 @@ def test_a_silent_session_ends_but_not_while_it_transfers(serve: Callable[..., S
 @blocking
 def test_a_megabyte_of_newlines(serve: Callable[..., Server], busy: bool) -> None:
     server = serve()
-    make_big(server)
+    make_big(server.root)
     with server.session() as session, server.session() as other:
         if busy:
             data = session.begin_get("big", BIG)
@@ -228,9 +214,11 @@ def test_a_megabyte_of_newlines(serve: Callable[..., Server], busy: bool) -> Non
 
 @pytest.mark.parametrize("piece", [b"\n" * 9 + b"noop\n", b"abort\n", b"noop\nabort\n", b"Mode: 1\n"])
 @blocking
-def test_a_hundred_kilobytes_of_short_lines_behind_a_transfer(serve: Callable[..., Server], piece: bytes) -> None:
+def test_a_hundred_kilobytes_of_short_lines_behind_a_transfer(
+    serve: Callable[..., Server], piece: bytes
+) -> None:
     server = serve()
-    make_big(server)
+    make_big(server.root)
     with server.session() as session, server.session() as other:
         session.begin_get("big", BIG)
         began = server.cpu()
@@ -255,7 +243,7 @@ while data.recv(1000):
 @blocking
 def test_a_peer_that_is_stopped(serve: Callable[..., Server]) -> None:
     server = serve("--stall-timeout", "1", "--idle-timeout", "1")
-    make_big(server)
+    make_big(server.root)
     descriptors, rest = server.descriptors_at_rest(), server.memory()
     words = (os.path.dirname(__file__), str(server.address[1]), str(BIG))
     with subprocess.Popen([sys.executable, "-c", _STOPPED, *words], stdout=subprocess.PIPE) as peer:
@@ -285,7 +273,7 @@ def test_a_peer_that_vanishes(serve: Callable[..., Server]) -> None:
     """Not even a FIN comes any more."""
     with own_network() as inside:
         server = serve("--stall-timeout", "1", "--idle-timeout", "1", before=inside)
-        make_big(server)
+        make_big(server.root)
         words = (os.path.dirname(__file__), str(server.address[1]), str(BIG))
         subprocess.run([*inside, sys.executable, "-c", _ASKS, *words], check=True)
         descriptors = server.descriptors()
@@ -300,121 +288,3 @@ def test_a_peer_that_vanishes(serve: Callable[..., Server]) -> None:
                 eventually(lambda: server.descriptors() <= descriptors, 15)
             finally:
                 peer.kill()
-
-
-# Limits.
-
-
-@blocking
-def test_max_sessions(serve: Callable[..., Server]) -> None:
-    server = serve("--max-sessions", "3")
-    with contextlib.ExitStack() as clients:
-        first, *_ = [clients.enter_context(server.session()) for _ in range(3)]
-        for _ in range(5):
-            refused = clients.enter_context(server.session(greeted=False))
-            refused.expect("ERROR: Too many connections.")
-            assert refused.ended()
-        assert first.is_answered()
-        first.send("quit")
-        first.expect("SUCCESS: Goodbye.")
-        first.socket.close()
-        # Those that were refused have not left yet, and take nobody's place.
-        eventually(lambda: _is_let_in(server))
-
-
-@blocking
-def test_max_sessions_per_host(serve: Callable[..., Server]) -> None:
-    server = serve("--max-sessions-per-host", "2", "--max-sessions", "4")
-    with contextlib.ExitStack() as clients:
-        first, *_ = [clients.enter_context(server.session()) for _ in range(2)]
-        for _ in range(5):
-            refused = clients.enter_context(server.session(greeted=False))
-            refused.expect("ERROR: Too many connections.")
-            assert refused.ended()
-        other = clients.enter_context(server.session(source="127.0.0.2"))
-        assert other.is_answered()
-        first.socket.close()
-        eventually(lambda: _is_let_in(server))
-
-
-@blocking
-def test_those_who_leave_make_room_at_once(serve: Callable[..., Server]) -> None:
-    """With or without quit."""
-    server = serve("--max-sessions-per-host", "1")
-    for number in range(20):
-        with eventually(lambda: _let_in(server), 2) as session:
-            if number % 2:
-                session.send("quit")
-                session.expect("SUCCESS: Goodbye.")
-
-
-def _let_in(server: Server) -> Session | None:
-    session = server.session(greeted=False)
-    if session.line().startswith("SUCCESS"):
-        return session
-    session.socket.close()
-    return None
-
-
-def _is_let_in(server: Server) -> bool:
-    with server.session(greeted=False) as session:
-        return session.line().startswith("SUCCESS")
-
-
-@blocking
-def test_out_of_descriptors(serve: Callable[..., Server]) -> None:
-    server = serve("--stall-timeout", "5")
-    make_big(server)
-    (server.root / "f").write_bytes(b"abc")
-    with server.session() as session, server.session() as other:
-        assert session.get("f") == b"abc"
-        session.put("g", b"x" * 200_000)
-        time.sleep(0.1)  # what the put held is let go behind its answer
-        server.limit_descriptors(server.free_descriptor())
-        for command in ("get big", "put h", "get f"):
-            session.send(command)
-            line = session.line()
-            if not line.startswith("FAILURE: Limit reached."):
-                assert line.startswith(TO_SEND)  # a small file needs none before the data channel
-                session.send("Data channel port: 5000")
-                session.expect("FAILURE: Limit reached.")
-        assert other.is_answered()
-        # A stranger is not served, and the server does not spin.
-        began = server.cpu()
-        with socket.create_connection(server.address, 5) as stranger:
-            stranger.settimeout(1)
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                assert stranger.recv(100) == b""
-        assert server.cpu() - began < 0.5
-        server.limit_descriptors(1000)
-        assert session.get("f") == b"abc"
-        session.put("h", b"def")
-        assert sorted(session.ls()) == [b"big", b"f", b"g", b"h"]
-        with server.session() as later:
-            assert later.is_answered()
-    assert set(os.listdir(server.root)) == {"big", "f", "g", "h"}
-    server.log[:] = [line for line in server.log if "Could not accept" not in line]
-
-
-@blocking
-def test_descriptors_are_given_back(tree: Server) -> None:
-    """After every kind of end."""
-    (tree.root / "f").write_bytes(b"abc")
-    with tree.session() as session:
-        session.get("f")
-        session.put("g", b"x" * 200_000)
-        before = tree.descriptors()
-        for _ in range(5):
-            session.begin_get("big", BIG)
-            session.send("abort")
-            session.expect("FAILURE: Transfer cancelled.")
-            with session.begin_put("g", 10) as data:
-                data.sendall(b"x" * 20)
-            session.expect("FAILURE: Size mismatch.")
-            with session.begin_get("big", BIG) as data:
-                data.recv(10)
-            session.expect(LOST)
-            session.send("put h", "junk")
-            session.expect("SUCCESS: Ready to receive.", "ERROR: Unknown command.")
-        eventually(lambda: tree.descriptors() <= before)
-    assert Path(tree.root, "g").stat().st_size == 200_000

@@ -92,7 +92,14 @@ def test_names_are_escaped(server: Server, argument: str) -> None:
 def test_what_nobody_understood_is_not_logged(server: Server) -> None:
     with server.session() as session:
         peer = peer_of(session)
-        session.send("hunter2", "passwort hunter2", "Password: hunter2", "password hunter2", 'password "hunter2', "quit")
+        session.send(
+            "hunter2",
+            "passwort hunter2",
+            "Password: hunter2",
+            "password hunter2",
+            'password "hunter2',
+            "quit",
+        )
         while not session.line().startswith("SUCCESS: Goodbye"):
             pass
     server.logged(rf"{peer} quit \. SUCCESS")

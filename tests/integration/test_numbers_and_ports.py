@@ -29,8 +29,8 @@ NOT_NUMBERS = [
     "5.0",
     "1e5",
     "0x10",
-    "٥٠٠٠٠",
-    "５５５５",
+    "\u0665\u0660\u0660\u0660\u0660",
+    "\uff15\uff10\uff10\uff10",
     "²",
     "",
     "1" * 20,
@@ -39,13 +39,6 @@ NOT_NUMBERS = [
     "nan",
     '"5"',
 ]
-
-
-@pytest.fixture
-def tree(server: Server) -> Server:
-    """A server with one small file."""
-    (server.root / "f").write_bytes(b"small")
-    return server
 
 
 @pytest.mark.parametrize("number", NOT_NUMBERS)
@@ -140,7 +133,7 @@ def test_a_port_that_refuses(tree: Server) -> None:
             session.expect(REFUSED)
         assert time.monotonic() - began < 0.4
         assert session.get("f") == b"small"
-    assert os.listdir(tree.root) == ["f"]
+    assert sorted(os.listdir(tree.root)) == ["big", "f"]
 
 
 @blocking
@@ -205,7 +198,11 @@ def test_abort_while_connecting(tree: Server) -> None:
 def test_it_connects_from_the_address_that_the_client_reached(serve: Callable[..., Server]) -> None:
     server = serve(listen="tcp:0:interface=0.0.0.0")
     (server.root / "f").write_bytes(b"small")
-    for reached, source in (("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "127.0.0.3"), ("127.0.0.3", "127.0.0.1")):
+    for reached, source in (
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.3"),
+        ("127.0.0.3", "127.0.0.1"),
+    ):
         server.address = (reached, server.address[1])
         with server.session(source=source) as session:
             data = session.begin_get("f", 5)

@@ -7,7 +7,6 @@ from harness import Server, blocking
 from raw import (
     CANCELLED,
     LISTED,
-    MISMATCH,
     NOTHING,
     SYNTAX,
     TO_RECEIVE,
@@ -22,19 +21,12 @@ from raw import (
 MISSING = "FAILURE: File not found."
 
 
-@pytest.fixture
-def tree(server: Server) -> Server:
-    """A server with a small file and one that does not fit into the kernel's buffers."""
-    (server.root / "f").write_bytes(b"small")
-    with open(server.root / "big", "wb") as file:
-        file.truncate(64 << 20)
-    return server
-
-
 @blocking
 def test_fields_behind_a_refused_get_fall_on_the_floor(tree: Server) -> None:
     with tree.session() as session, session.listen() as listener:
-        session.send("get none", listener.announcement, "Transfer complete: none", "FAILURE: Disk full.", "noop")
+        session.send(
+            "get none", listener.announcement, "Transfer complete: none", "FAILURE: Disk full.", "noop"
+        )
         session.expect(MISSING, NOTHING)
         session.send(listener.announcement, "File size: rubbish", "Transfer complete: none", "noop")
         session.expect(NOTHING)
@@ -44,7 +36,9 @@ def test_fields_behind_a_refused_get_fall_on_the_floor(tree: Server) -> None:
 @blocking
 def test_fields_behind_an_answered_command_are_ignored(tree: Server) -> None:
     with tree.session() as session:
-        session.send("noop", "Data channel port: 1", "Transfer complete: .", "FAILURE: Transfer cancelled.", "noop")
+        session.send(
+            "noop", "Data channel port: 1", "Transfer complete: .", "FAILURE: Transfer cancelled.", "noop"
+        )
         session.expect(NOTHING, NOTHING)
         assert session.get("f") == b"small"
         session.send("Transfer complete: f", "Data channel port: +5", "noop")
@@ -54,62 +48,10 @@ def test_fields_behind_an_answered_command_are_ignored(tree: Server) -> None:
 @blocking
 def test_fields_before_any_command_do_not_belong(tree: Server) -> None:
     with tree.session() as session:
-        session.send("Data channel port: 5000", "FAILURE: Disk full.", "noop", "Data channel port: 5000", "noop")
+        session.send(
+            "Data channel port: 5000", "FAILURE: Disk full.", "noop", "Data channel port: 5000", "noop"
+        )
         session.expect(UNEXPECTED, UNEXPECTED, NOTHING, NOTHING)
-
-
-@pytest.mark.parametrize(
-    ("line", "answers"),
-    [
-        ("noop", [UNEXPECTED, NOTHING]),
-        ("get none", [UNEXPECTED, MISSING]),
-        ("get", [UNEXPECTED, SYNTAX]),
-        ("quit", [UNEXPECTED, "SUCCESS: Goodbye."]),
-        ("xyzzy", [UNKNOWN]),
-        ("", [UNEXPECTED]),
-        ("SUCCESS: Ready to send.", [UNEXPECTED]),
-        ("ERROR: Internal error.", [UNEXPECTED]),
-        ("FAILURE: Disk full.", [UNEXPECTED]),
-        (b"\xff\xfe", ["ERROR: Not UTF-8."]),
-        ("Data channel port: many", [SYNTAX]),
-        ("Data channel port:5000", [SYNTAX]),
-        ("Data channel port:", [SYNTAX]),
-        ("Feature: get", [UNEXPECTED]),
-        ("File size: 5 bytes", [UNEXPECTED]),
-        ("abort", [CANCELLED]),
-    ],
-)
-@blocking
-def test_a_line_at_step_3_that_is_no_field_of_the_get(tree: Server, line: str | bytes, answers: list[str]) -> None:
-    with tree.session() as session, session.listen() as listener:
-        session.send("get f")
-        session.expect(TO_SEND)
-        session.send(line)
-        session.expect(*answers)
-        if line != "quit":
-            session.send(listener.announcement, "Transfer complete: f", "noop")
-            session.expect(NOTHING)
-        assert listener.is_left_alone()
-
-
-@pytest.mark.parametrize("line", ["File size: 5", "File size: 5 byte", "File size: 5  bytes", "File size: -1 bytes"])
-@blocking
-def test_a_bad_size_at_step_3(tree: Server, line: str) -> None:
-    with tree.session() as session:
-        session.send("put f")
-        session.expect(TO_RECEIVE)
-        session.send(line)
-        session.expect(SYNTAX)
-        assert session.get("f") == b"small"
-
-
-@blocking
-def test_a_command_sent_ahead_of_the_port_ends_the_get(tree: Server) -> None:
-    """Sent ahead or typed at step 3: it is the order in the stream that counts."""
-    with tree.session() as session, session.listen() as listener:
-        session.send("get f", "noop", listener.announcement, "noop")
-        session.expect(TO_SEND, UNEXPECTED, NOTHING, NOTHING)
-        assert listener.is_left_alone()
 
 
 @blocking
@@ -136,125 +78,6 @@ def test_put_with_everything_sent_ahead(tree: Server) -> None:
             data.sendall(b"abc")
         session.expect("Transfer complete: new", TRANSFERRED, NOTHING)
         assert (tree.root / "new").read_bytes() == b"abc"
-
-
-# Abort, wherever a session stands.
-
-
-@blocking
-def test_abort_of_nothing_is_ignored(tree: Server) -> None:
-    with tree.session() as session:
-        session.send("abort", "ABORT\r", "noop", "abort", "get none", "abort", "noop")
-        session.expect(NOTHING, MISSING, NOTHING)
-
-
-@blocking
-def test_abort_while_connecting(tree: Server) -> None:
-    with tree.session() as session, session.listen() as listener:
-        listener.socket.listen(0)
-        session.send("get f", listener.announcement, "abort", "noop")
-        session.expect(TO_SEND)
-        answers = [session.line() for _ in range(2)]
-        assert answers[0].startswith(CANCELLED) or answers[0] == "File size: 5 bytes"
-        while not answers[-1].startswith(NOTHING):
-            answers.append(session.line())
-        assert sum(each.startswith(CANCELLED) for each in answers) == 1
-
-
-@blocking
-def test_abort_while_bytes_move(tree: Server) -> None:
-    with tree.session() as session:
-        with session.begin_get("big", 64 << 20) as data:
-            assert data.recv(1000)
-            session.send("abort")
-            session.expect(CANCELLED)
-            with pytest.raises(ConnectionResetError):
-                read_all(data)
-        session.send("Transfer complete: big", "noop")
-        session.expect(NOTHING)
-
-
-@blocking
-def test_abort_while_a_completion_is_waited_for(tree: Server) -> None:
-    with tree.session() as session:
-        read_all(session.begin_get("f", 5))
-        session.expect("Transfer complete: f")
-        session.send("abort", "Transfer complete: f")
-        session.expect(CANCELLED)
-        assert session.is_answered()
-
-
-@blocking
-def test_abort_of_a_put_keeps_the_old_file(tree: Server) -> None:
-    with tree.session() as session:
-        with session.begin_put("f", 1 << 20) as data:
-            data.sendall(b"x" * 5000)
-            session.send("abort")
-            session.expect(CANCELLED)
-        assert session.get("f") == b"small"
-        assert sorted(each.name for each in tree.root.iterdir()) == ["big", "f"]
-
-
-@blocking
-def test_abort_ends_all_that_wait_each_with_its_own_status(tree: Server) -> None:
-    with tree.session() as session:
-        data = session.begin_get("big", 64 << 20)
-        session.send("noop", "get f", "Data channel port: 5000", "xyzzy", "put g", "File size: 1 bytes", "abort", "noop")
-        session.expect(CANCELLED, CANCELLED, CANCELLED, UNKNOWN, CANCELLED, NOTHING)
-        assert session.is_answered()
-        data.close()
-    assert not (tree.root / "g").exists()
-
-
-@blocking
-def test_two_aborts_with_commands_between(tree: Server) -> None:
-    with tree.session() as session:
-        session.begin_get("big", 64 << 20)
-        session.send("noop", "abort", "help", "abort", "noop")
-        session.expect(CANCELLED, CANCELLED)
-        rest = []
-        while not rest or not rest[-1].startswith(NOTHING):
-            rest.append(session.line())
-        # The second abort finds help unfinished or not, as it comes; either way one status.
-        assert len([each for each in rest if each.split(":")[0] in ("SUCCESS", "FAILURE")]) == 2
-
-
-# What a receiver says.
-
-
-@pytest.mark.parametrize(
-    ("told", "repeated"),
-    [
-        ("FAILURE: Disk full.", "FAILURE: Disk full."),
-        ("FAILURE: Checksum mismatch. at byte 7", "FAILURE: Checksum mismatch."),
-        ("FAILURE: Size mismatch.", MISMATCH),
-        ("FAILURE: Out of cheese.", CANCELLED),
-        ("FAILURE: Disk full", CANCELLED),
-        ("FAILURE: disk full.", CANCELLED),
-        ("FAILURE: Connection lost.", CANCELLED),
-        ("FAILURE:", CANCELLED),
-    ],
-)
-@pytest.mark.parametrize("name", ["f", "big"])
-@blocking
-def test_the_receivers_failure_is_repeated(tree: Server, name: str, told: str, repeated: str) -> None:
-    with tree.session() as session:
-        size = (tree.root / name).stat().st_size
-        session.begin_get(name, size)
-        if name == "f":
-            session.expect("Transfer complete: f")
-        session.send(told, "noop")
-        session.expect(repeated, NOTHING)
-
-
-@blocking
-def test_a_failure_of_the_sender_ends_the_put(tree: Server) -> None:
-    with tree.session() as session:
-        data = session.begin_put("f", 10)
-        data.sendall(b"12345")
-        session.send("FAILURE: File changed.")
-        session.expect("FAILURE: File changed.")
-        assert session.get("f") == b"small"
 
 
 # Sizes and completions.
@@ -341,7 +164,9 @@ def test_a_completion_that_names_something_else(tree: Server, value: str, answer
 def test_all_else_keeps_its_place_during_a_transfer(tree: Server) -> None:
     with tree.session() as session:
         data = session.begin_get("big", 64 << 20)
-        session.send("noop", "xyzzy", "", b"\xff", "SUCCESS: Goodbye.", "get none", "Transfer complete: none", "ls")
+        session.send(
+            "noop", "xyzzy", "", b"\xff", "SUCCESS: Goodbye.", "get none", "Transfer complete: none", "ls"
+        )
         assert session.waits()
         assert len(read_all(data)) == 64 << 20
         session.expect("Transfer complete: big")
@@ -408,7 +233,9 @@ def test_half_close_is_answered_to_the_end(tree: Server) -> None:
         session.half_close()
         with listener.accept() as data:
             assert read_all(data) == b"small"
-        session.expect(NOTHING, MISSING, TO_SEND, "File size: 5 bytes", "Transfer complete: f", TRANSFERRED, NOTHING)
+        session.expect(
+            NOTHING, MISSING, TO_SEND, "File size: 5 bytes", "Transfer complete: f", TRANSFERRED, NOTHING
+        )
         assert session.ended()
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import select
 from collections import deque
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -28,25 +25,6 @@ from twisted_ftplite.server.call import Ends, Services
 from twisted_ftplite.server.control import ControlChannel
 from twisted_ftplite.storage.interface import Storage
 from twisted_ftplite.storage.memory import MemoryStorage
-
-
-def unmended(where: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Mark a test that shows a fault nobody has mended yet: it is skipped, and fails once it would pass."""
-
-    def mark(test: Callable[[Any], None]) -> Callable[[Any], None]:
-        @wraps(test)
-        def marked(case: Any) -> None:
-            try:
-                test(case)
-            except Exception as error:
-                gc.collect()  # a Deferred that nobody asked tells of its failure now
-                case.flushLoggedErrors()
-                raise SkipTest(f"known fault in {where}") from error
-            raise AssertionError("It passes: remove the mark.")
-
-        return marked
-
-    return mark
 
 
 @implementer(IReactorFDSet)

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fakes import Door, HandWorkers, Line, unmended
+from tests.unit.fakes import Door, HandWorkers, Line
 from twisted_ftplite.errors import (
     ConnectionTimedOut,
     DiskFull,

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fakes import HandReactor, HandWorkers, unmended
+from tests.unit.fakes import HandReactor, HandWorkers
 from twisted_ftplite.errors import (
     ConnectionLost,
     ConnectionRefused,
@@ -459,7 +459,7 @@ class Handle:
         self.written += data
 
     def sync(self) -> None:
-        raise NotImplementedError
+        self.synced = True
 
     def publish(self) -> None:
         raise NotImplementedError

@@ -142,9 +142,7 @@ class Session:
             await self.close()
             raise
 
-    async def _run(
-        self, verb: str, arguments: tuple[str, ...], body: Callable[[Command], Awaitable[T]]
-    ) -> T:
+    async def _run(self, verb: str, arguments: tuple[str, ...], body: Callable[[Command], Awaitable[T]]) -> T:
         """Wait for the command's turn, run it, and let go of all it held, however it ends."""
         await self._turn.acquire()
         lost = self._control.session.lost

@@ -75,9 +75,7 @@ async def ls(command: Command) -> list[Entry]:
     channel = await command.channel(listener)
     collected = _Collected()
     limits = services.limits
-    consumer = FileConsumer(
-        channel, collected, services.workers, services.pipes, limits, limits.listing_size
-    )
+    consumer = FileConsumer(channel, collected, services.workers, services.pipes, limits, limits.listing_size)
     await command.pump(consumer, None, None)
     await command.within_stall_time(command.completed)
     try:

@@ -112,7 +112,7 @@ class DataChannel:
             self._reactor.addWriter(self)
 
     def finish_sending(self) -> None:
-        """End the stream: the peer sees its end behind the last byte.  What the peer does is still watched."""
+        """End the stream behind the last byte.  What the peer does is still watched."""
         self.unregisterProducer()
         try:
             self._socket.shutdown(socket.SHUT_WR)
@@ -165,7 +165,7 @@ class DataChannel:
             return None
 
     def splice(self, pipe: int, count: int) -> int | None:
-        """Move bytes into a pipe without copying; 0 is the end of the stream, None: nothing there, or no room.
+        """Move bytes into a pipe, uncopied; 0 is the end of the stream, None: nothing there, or no room.
 
         May also be called in a worker thread while the reactor does not watch the channel.
         """

@@ -11,7 +11,13 @@ import socket
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorFDSet,
+    IReactorTime,
+    IReadDescriptor,
+    IWriteDescriptor,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,7 +25,6 @@ from ..errors import ConnectionLost, ConnectionRefused, ConnectionTimedOut, FTPL
 from . import tcp
 from .channel import DataChannel
 from .tcp import SocketAddress
-
 
 _NOBODY = "Nobody connected to the data channel."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from twisted.internet.defer import Deferred
@@ -27,10 +28,8 @@ class Pipe:
 
     def __init__(self, size: int) -> None:
         self.read_end, self.write_end = os.pipe()
-        try:
+        with suppress(PermissionError):  # this user's pipes hold too much already: what there is will do
             fcntl.fcntl(self.write_end, _F_SETPIPE_SZ, size)
-        except PermissionError:  # this user's pipes hold too much already: what there is will do
-            pass
         self.size: int = fcntl.fcntl(self.write_end, _F_GETPIPE_SZ)
 
     def close(self) -> None:

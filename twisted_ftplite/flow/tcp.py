@@ -96,7 +96,7 @@ def tune_data(sock: socket.socket) -> None:
 
 
 def deepen_backlog(port: IListeningPort) -> None:
-    """Let many connections wait to be accepted: Twisted's 50 overflow at once, and each lost one waits 1 s."""
+    """Let many connections wait to be accepted: Twisted's 50 overflow, and each lost one waits 1 s."""
     if isinstance(port, Port):
         port.socket.listen(_LISTEN_BACKLOG)
 

@@ -31,7 +31,7 @@ class InlineWorkers:
         made: Deferred[T] = Deferred()
         try:
             made.callback(function(*args))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the caller's
             made.errback(error)
         return made
 
@@ -77,7 +77,7 @@ class ThreadWorkers:
             result, error = None, None
             try:
                 result = job.function(*job.args)
-            except Exception as raised:
+            except Exception as raised:  # noqa: BLE001 - it is the caller's, in the other thread
                 error = raised
             self._reactor.callFromThread(self._answer, job, result, error)
             del job, result, error  # a thread that sleeps keeps nothing alive

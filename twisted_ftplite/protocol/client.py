@@ -135,7 +135,7 @@ class ClientSession:
     # What goes to the server.
 
     def ask(self, verb: str, *arguments: str) -> tuple[Exchange, bytes]:
-        """A command; it is answered behind those asked before.  Raises `NameNotAllowed` for what is too long."""
+        """A command, answered behind those asked before.  Raises `NameNotAllowed` where it is too long."""
         line = encode_command(verb, *arguments)
         if len(line) > self._limits.line_length - len(FieldName.TRANSFER_COMPLETE):
             raise NameNotAllowed("The name is longer than a line of the protocol.")
@@ -263,5 +263,3 @@ class ClientSession:
     def _violation(self, what: str) -> ProtocolViolation:
         self.lost = ProtocolViolation(f"{what}.")
         return self.lost
-
-

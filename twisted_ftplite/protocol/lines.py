@@ -191,8 +191,7 @@ class Status(NamedTuple):
         for phrase, each in table.items():
             if self.says(phrase):
                 return each(self.text[len(phrase) + 1 :])
-        unknown = otherwise(self.text)
-        return unknown
+        return otherwise(self.text)
 
     def says(self, phrase: str) -> bool:
         """Whether this is the phrase, with or without a detail behind it."""
@@ -253,7 +252,7 @@ def parse_argument(text: str) -> tuple[str, ...]:
     """
     if not text.startswith('"'):
         if not text or text != text.strip(" ") or _CONTROL.search(text):
-            raise BadSyntax("Write a name that is empty, spaced or holds control characters as a JSON string.")
+            raise BadSyntax("A name that is empty, spaced or holds control characters is written as JSON.")
         return (text,)
     meant: list[str] = []
     end = -1

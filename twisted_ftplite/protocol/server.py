@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import NamedTuple
 
 from ..errors import (
     BadSyntax,
@@ -28,6 +26,7 @@ from ..errors import (
     UnknownCommand,
 )
 from ..limits import Limits
+from .events import Announced, Begin, Close, Completed, Ended, Event, InputOver, Say, SizeTold
 from .lines import (
     Command,
     Field,
@@ -40,139 +39,8 @@ from .lines import (
     encode_field,
     encode_success,
 )
+from .order import ORDER, Kind, Move, State
 from .paths import ROOT, Path, resolve
-
-
-class State(Enum):
-    """Where the session stands with the command that runs."""
-
-    IDLE = auto()
-    """None runs; the next line is taken."""
-
-    RUNNING = auto()
-    """It has not been answered yet: steps 1 and 2, or a command without a transfer."""
-
-    OFFERED = auto()
-    """Step 3: ``Ready to …`` was said, the client's fields and its port are due."""
-
-    MOVING = auto()
-    """Steps 4 to 9: bytes move, completions come and go."""
-
-    ENDING = auto()
-    """It was told to end, and has not yet."""
-
-    CLOSED = auto()
-    """Nothing is taken any more."""
-
-
-class Kind(Enum):
-    """What a line is to the command that runs."""
-
-    ABORT = auto()
-    COMMAND = auto()
-    FIELD = auto()
-    FAILURE = auto()
-    OTHER = auto()
-    """Nobody could make sense of it, or it does not belong."""
-
-
-class Move(Enum):
-    """What is done with a line."""
-
-    BEGIN = auto()
-    WAIT = auto()
-    DROP = auto()
-    REPLY = auto()
-    NOTE = auto()
-    BREAK = auto()
-    CANCEL = auto()
-
-
-ORDER: dict[State, dict[Kind, Move]] = {
-    State.IDLE: {
-        Kind.ABORT: Move.DROP,
-        Kind.COMMAND: Move.BEGIN,
-        Kind.FIELD: Move.DROP,
-        Kind.FAILURE: Move.DROP,
-        Kind.OTHER: Move.REPLY,
-    },
-    State.RUNNING: {
-        Kind.ABORT: Move.CANCEL,
-        Kind.COMMAND: Move.WAIT,
-        Kind.FIELD: Move.WAIT,
-        Kind.FAILURE: Move.WAIT,
-        Kind.OTHER: Move.WAIT,
-    },
-    State.OFFERED: {
-        Kind.ABORT: Move.CANCEL,
-        Kind.COMMAND: Move.BREAK,
-        Kind.FIELD: Move.NOTE,
-        Kind.FAILURE: Move.BREAK,
-        Kind.OTHER: Move.BREAK,
-    },
-    State.MOVING: {
-        Kind.ABORT: Move.CANCEL,
-        Kind.COMMAND: Move.WAIT,
-        Kind.FIELD: Move.NOTE,
-        Kind.FAILURE: Move.CANCEL,
-        Kind.OTHER: Move.WAIT,
-    },
-    State.ENDING: {
-        Kind.ABORT: Move.CANCEL,
-        Kind.COMMAND: Move.WAIT,
-        Kind.FIELD: Move.DROP,
-        Kind.FAILURE: Move.DROP,
-        Kind.OTHER: Move.WAIT,
-    },
-}
-"""The order of a session.  A field or a failure behind a command that waits, waits with it."""
-
-
-class Begin(NamedTuple):
-    """Run this command; `ServerSession.finish` is to be called once, whatever becomes of it."""
-
-    command: Command
-
-
-class Announced(NamedTuple):
-    """Step 3 is over: connect to this port."""
-
-    port: int
-
-
-class SizeTold(NamedTuple):
-    """The client says how many bytes it sends."""
-
-    size: int
-
-
-class Completed(NamedTuple):
-    """The client's completion has come."""
-
-
-class Ended(NamedTuple):
-    """Break the running command off: this is to be its final status."""
-
-    error: FTPLiteError
-
-
-class Say(NamedTuple):
-    """Send this line."""
-
-    line: bytes
-    cancelled: Command | None = None
-    """The command that is answered, where it waited and was cancelled before it began."""
-
-
-class InputOver(NamedTuple):
-    """No line will come any more; what runs may finish."""
-
-
-class Close(NamedTuple):
-    """End the connection behind what has been said."""
-
-
-Event = Begin | Announced | SizeTold | Completed | Ended | Say | InputOver | Close
 
 
 @dataclass(slots=True)
@@ -449,7 +317,9 @@ class ServerSession:
 
     def _break_at_step_3(self, line: bytes, kind: Kind, message: Message | Broken) -> None:
         """A line that is no field of the command ends it; a verb is then run itself."""
-        error = message if isinstance(message, Broken) else UnexpectedMessage("The data channel port was due.")
+        error = (
+            message if isinstance(message, Broken) else UnexpectedMessage("The data channel port was due.")
+        )
         self._break(error)
         if kind is Kind.COMMAND:
             self._wait(line)
@@ -535,4 +405,3 @@ def _told_failure(status: Status) -> FTPLiteError:
     """The receiver's own reason; a phrase that the protocol lacks is repeated as ``Transfer cancelled.``"""
     error = status.error()
     return type(error)() if error is not None and type(error) is not Failure else TransferCancelled()
-

@@ -83,7 +83,9 @@ class Control(Protocol):
 class Call(Errand):
     """A command from its line to its final status."""
 
-    def __init__(self, services: Services, session: ServerSession, command: Command, control: Control) -> None:
+    def __init__(
+        self, services: Services, session: ServerSession, command: Command, control: Control
+    ) -> None:
         super().__init__(services.workers)
         self.services = services
         self.session = session
@@ -141,7 +143,9 @@ class Call(Errand):
         if ends is None:
             raise NotSupported("The server cannot connect to you from here.")
         self.say(self.session.answer(ready, receives=ready is Success.READY_TO_RECEIVE))
-        port = await self._within_stall_time(self._port, ConnectionTimedOut("The data channel port did not come."))
+        port = await self._within_stall_time(
+            self._port, ConnectionTimedOut("The data channel port did not come.")
+        )
         limits = self.services.limits
         if (self.announced_size or 0) > limits.max_file_size:
             raise FileTooLarge(f"The limit is {limits.max_file_size} bytes.")

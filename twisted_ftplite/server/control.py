@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IDelayedCall, IHalfCloseableProtocol, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -21,20 +27,10 @@ from ..errors import (
     TransferCancelled,
     from_oserror,
 )
+from ..protocol.events import Announced, Begin, Close, Completed, Ended, Event, InputOver, Say, SizeTold
 from ..protocol.lines import Command, Success, spell_argument
-from ..protocol.server import (
-    Announced,
-    Begin,
-    Close,
-    Completed,
-    Ended,
-    Event,
-    InputOver,
-    Say,
-    ServerSession,
-    SizeTold,
-    State,
-)
+from ..protocol.order import State
+from ..protocol.server import ServerSession
 from .call import Call, Ends, Services
 from .commands import HANDLERS
 
@@ -279,7 +275,9 @@ class ControlChannel(LineReceiver):
     def _record(self, command: Command, status: Status, count: int = 0, seconds: float = 0.0) -> None:
         """The one event in the log that a command gets."""
         peer, verb, name = self.peer, command.verb.name, _loggable(command)
-        outcome, cause = ("SUCCESS", "") if isinstance(status, Success) else (status.kind, f" {status.phrase}")
+        outcome, cause = (
+            ("SUCCESS", "") if isinstance(status, Success) else (status.kind, f" {status.phrase}")
+        )
         # Twisted's formatting of eight fields took a seventh of the time of a small get.
         log.info(
             "{summary}",
@@ -329,5 +327,3 @@ def _loggable(command: Command) -> str:
         return spell_argument(*command.arguments()) if command.argument is not None else "."
     except FTPLiteError:
         return "-"
-
-

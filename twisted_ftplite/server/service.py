@@ -130,10 +130,12 @@ class FTPLiteService(Service):
             why = "" if isinstance(error, TypeError) else f" ({error})"  # a TypeError tells of our own calls
             raise CannotStart(
                 f"--listen {description} is no endpoint that can be listened on{why}; write it as in "
-                f"{DEFAULT_ENDPOINT}, or tcp6:2121:interface=\\:\\:1 with a backslash before each colon of an address"
+                f"{DEFAULT_ENDPOINT}, or tcp6:2121:interface=\\:\\:1 (a backslash before an address's colons)"
             ) from error
         if not outcome:
-            raise CannotStart(f"--listen {description} does not listen at once; use a tcp or systemd endpoint")
+            raise CannotStart(
+                f"--listen {description} does not listen at once; use a tcp or systemd endpoint"
+            )
         port = outcome[0]
         if isinstance(port, Failure):
             raise CannotStart(_cannot_listen(description, port.value)) from port.value
@@ -176,7 +178,9 @@ def _spell(address: IAddress) -> str:
 def _cannot_listen(description: str, error: BaseException | None) -> str:
     if isinstance(error, CannotListenError):
         reason = getattr(error.socketError, "strerror", None) or error.socketError
-        return f"--listen {description} cannot be listened on: {reason}; stop what has the port or name another"
+        return (
+            f"--listen {description} cannot be listened on: {reason}; stop what has the port or name another"
+        )
     return f"--listen {description} cannot be listened on: {error}"
 
 
