@@ -19,8 +19,10 @@ from twisted_ftplite.errors import FTPLiteError
 from twisted_ftplite.flow.receiving import Pipes
 from twisted_ftplite.flow.workers import InlineWorkers, Workers
 from twisted_ftplite.limits import Limits
+from twisted_ftplite.protocol.events import Begin, Close, Ended, Event, Say
 from twisted_ftplite.protocol.lines import Command, Success
-from twisted_ftplite.protocol.server import Begin, Close, Ended, Event, Say, ServerSession, State
+from twisted_ftplite.protocol.order import State
+from twisted_ftplite.protocol.server import ServerSession
 from twisted_ftplite.server.call import Ends, Services
 from twisted_ftplite.server.control import ControlChannel
 from twisted_ftplite.storage.interface import Storage

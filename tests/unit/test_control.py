@@ -288,7 +288,7 @@ class BackpressureTests(SynchronousTestCase):
         line = Line(limits=replace(LIMITS, queue_size=1000))
         with handling("noop", for_ever):
             line.send(b"noop\n" + b"help\n" * 10000)
-            assert sum(len(each) + 1 for each, _ in line.control.session._lines or ()) <= 1005
+            assert sum(len(each) + 1 for each, _ in line.control.session._waiting) <= 1005
         line.lose()
 
     def test_it_leaves_also_while_nobody_reads(self) -> None:

@@ -22,6 +22,7 @@ from twisted_ftplite.errors import (
 )
 from twisted_ftplite.limits import Limits
 from twisted_ftplite.protocol import listing
+from twisted_ftplite.protocol.events import Announced, Completed, InputOver, SizeTold
 from twisted_ftplite.protocol.lines import (
     VERBS,
     Command,
@@ -35,8 +36,8 @@ from twisted_ftplite.protocol.lines import (
     parse_argument,
     spell_argument,
 )
+from twisted_ftplite.protocol.order import State
 from twisted_ftplite.protocol.paths import RESERVED, resolve, spell
-from twisted_ftplite.protocol.server import Announced, Completed, InputOver, SizeTold, State
 from twisted_ftplite.server.call import Ends
 from twisted_ftplite.storage.memory import MemoryStorage
 
@@ -258,14 +259,13 @@ class SessionProperties(SynchronousTestCase):
         host.receive("put b", "ls")
         for line in lines:
             host.receive(line)
-            waiting = host.session._lines or ()
-            assert host.session._size == sum(len(each) + 1 for each, _ in waiting)
-            assert 0 <= host.session._settled <= len(waiting)
+            waiting = host.session._waiting
+            assert waiting.size == sum(len(each) + 1 for each, _ in waiting)
+            assert 0 <= waiting._settled <= len(waiting)
         while host.running is not None:
             host.finish()
-        assert (host.session._size, host.session._commands, host.session._settled) == (0, 0, 0) or (
-            host.session.state is State.CLOSED
-        )
+        waiting = host.session._waiting
+        assert (waiting.size, waiting.commands, waiting._settled) == (0, 0, 0)
 
     @QUICK
     @given(st.lists(st.lists(ANY_LINE, max_size=6), max_size=4))

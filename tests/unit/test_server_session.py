@@ -20,18 +20,9 @@ from twisted_ftplite.errors import (
     TransferCancelled,
 )
 from twisted_ftplite.limits import Limits
+from twisted_ftplite.protocol.events import Announced, Completed, Ended, InputOver, SizeTold
 from twisted_ftplite.protocol.lines import Success
-from twisted_ftplite.protocol.server import (
-    ORDER,
-    Announced,
-    Completed,
-    Ended,
-    InputOver,
-    Kind,
-    Move,
-    SizeTold,
-    State,
-)
+from twisted_ftplite.protocol.order import ORDER, Kind, Move, State
 
 READY_TO_SEND = "SUCCESS: Ready to send."
 READY_TO_RECEIVE = "SUCCESS: Ready to receive."

@@ -8,6 +8,7 @@ that there is something to take, and can be paused.  What moves need not pass th
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionLost, FTPLiteError, UnexpectedMessage
+from ..errors import ConnectionLost, FTPLiteError, StorageFailed, UnexpectedMessage
 from . import tcp
 
 _SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
@@ -93,12 +94,17 @@ class DataChannel:
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
         """Let the kernel send up to ``count`` bytes of a file; returns how many, 0 at the file's end.
 
-        None: the kernel takes nothing now, and the producer is asked again when it does.
+        None: the kernel takes nothing now, and the producer is asked again when it does.  Raises
+        `StorageFailed` where the file cannot be read.
         """
         try:
             sent = os.sendfile(self._socket.fileno(), descriptor, offset, count)
         except BlockingIOError:
             return None
+        except OSError as error:
+            if error.errno == errno.EIO:  # the file's; a socket has other errors
+                raise StorageFailed from error
+            raise
         self.sent += sent
         return sent
 

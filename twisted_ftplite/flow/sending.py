@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import FileChanged
+from ..errors import FileChanged, StorageFailed
 from ..limits import Limits
 from ..storage.interface import ReadHandle
 from .channel import DataChannel
@@ -123,20 +123,26 @@ class FileProducer(Producer):
 
     def resumeProducing(self) -> None:
         """Send one turn's worth, and leave the reactor to the others."""
-        for _ in range(self._limits.pieces_a_turn):
-            if self._offset == self._end_offset:
-                self._end()
-                return
-            if self._offset == self._in_memory and not self._look_ahead():
-                return
-            count = min(self._in_memory - self._offset, self._limits.piece)
-            sent = self.channel.send_file(self._descriptor, self._offset, count)
-            if sent is None:
-                return
-            if sent == 0:
-                self._end(FileChanged())
-                return
-            self._offset += sent
+        try:
+            for _ in range(self._limits.pieces_a_turn):
+                if self._offset == self._end_offset:
+                    self._end()
+                    return
+                if self._offset == self._in_memory and not self._look_ahead():
+                    return
+                if not self._send_piece():
+                    return
+        except (FileChanged, StorageFailed) as error:
+            self._end(error)
+
+    def _send_piece(self) -> bool:
+        """Whether the kernel took anything."""
+        count = min(self._in_memory - self._offset, self._limits.piece)
+        sent = self.channel.send_file(self._descriptor, self._offset, count)
+        if sent == 0:
+            raise FileChanged
+        self._offset += sent or 0
+        return sent is not None
 
     def _look_ahead(self) -> bool:
         """Whether the next window is in memory; if not, a thread is set to read it in."""

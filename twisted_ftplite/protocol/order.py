@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from ..errors import Broken, UnexpectedMessage
+from .lines import Command, Field, Message, Status, decode
+
 
 class State(Enum):
     """Where the session stands with the command that runs."""
@@ -92,3 +95,21 @@ ORDER: dict[State, dict[Kind, Move]] = {
     },
 }
 """The order of a session.  A field or a failure behind a command that waits, waits with it."""
+
+
+def classify(line: bytes) -> tuple[Kind, Message | Broken]:
+    """What a line is, and what it says or why nobody can make sense of it."""
+    try:
+        message = decode(line)
+    except Broken as problem:
+        return Kind.OTHER, problem
+    match message:
+        case Command(verb, None) if verb.name == "abort":
+            return Kind.ABORT, message
+        case Command():
+            return Kind.COMMAND, message
+        case Field():
+            return Kind.FIELD, message
+        case Status("FAILURE"):
+            return Kind.FAILURE, message
+    return Kind.OTHER, UnexpectedMessage("Only the server says that.")

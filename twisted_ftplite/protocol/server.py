@@ -7,7 +7,6 @@ with `ServerSession.receive`, obeys what `ServerSession.events` yields, and asks
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -34,28 +33,14 @@ from .lines import (
     Message,
     Status,
     Success,
-    decode,
     encode_error,
     encode_field,
     encode_success,
 )
-from .order import ORDER, Kind, Move, State
+from .order import ORDER, Kind, Move, State, classify
 from .paths import ROOT, Path, resolve
-
-
-@dataclass(slots=True)
-class Transfer:
-    """What the client has said about the running transfer."""
-
-    receives: bool
-    """Whether the server is the one that receives."""
-
-    size: int | None = None
-    """Bytes announced by the client; None while unknown."""
-
-    completed: bool = False
-    """Whether the client's completion has come."""
-
+from .transfer import Transfer
+from .waiting import WaitingLines
 
 _TLS_HANDSHAKE = b"\x16"
 _HTTP = (b" HTTP/1.0", b" HTTP/1.1")
@@ -72,18 +57,7 @@ class ServerSession:
     command: Command | None = None
     draining: bool = False
     input_over: bool = False
-    _lines: deque[tuple[bytes, bool]] | None = None
-    """Lines in their place; the second says that the command of this line was cancelled."""
-
-    _size: int = 0
-    """Bytes of `_lines`, each with its LF."""
-
-    _commands: int = 0
-    """How many of `_lines` are commands."""
-
-    _settled: int = 0
-    """How many of `_lines`, from the first, an ``abort`` has gone over: the next one need not."""
-
+    _waiting: WaitingLines = field(default_factory=WaitingLines)
     _events: list[Event] = field(default_factory=list)
     _any_bytes: bool = False
     _begun: bool = False
@@ -96,7 +70,7 @@ class ServerSession:
     @property
     def full(self) -> bool:
         """Whether so much keeps its place in line that no more should be read."""
-        return self._size > self.limits.queue_size
+        return self._waiting.size > self.limits.queue_size
 
     def greeting(self) -> bytes:
         """What the server says first."""
@@ -123,7 +97,7 @@ class ServerSession:
                 self.state = State.CLOSED
                 self._events.append(Close())
                 return
-        if self.state is State.IDLE and not self._lines:
+        if self.state is State.IDLE and not self._waiting:
             self._take(line)
         elif line.removesuffix(b"\r").lower() == b"abort":
             self._cancel(TransferCancelled())
@@ -132,10 +106,10 @@ class ServerSession:
 
     def _receive_behind(self, line: bytes) -> None:
         """Take a line while a command runs, or while lines wait."""
-        if self._commands == 0 and self.state in (State.OFFERED, State.MOVING):
+        if self._waiting.commands == 0 and self.state in (State.OFFERED, State.MOVING):
             self._take(line)
         else:
-            self._wait(line)
+            self._waiting.append(line)
 
     def receive_too_long(self) -> None:
         """A line was longer than the protocol has them; nothing behind it can be understood."""
@@ -161,7 +135,7 @@ class ServerSession:
         while True:
             if self._events:
                 yield self._events.pop(0)
-            elif self.state is State.IDLE and self._lines:
+            elif self.state is State.IDLE and self._waiting:
                 self._next()
             elif self.state is State.IDLE and (self.draining or self.input_over):
                 self._close(ServerShuttingDown() if self.draining else self._last_words)
@@ -184,7 +158,7 @@ class ServerSession:
     def abandon(self) -> None:
         """The connection is gone: nothing that waits begins any more."""
         self.state = State.CLOSED
-        self._lines = None
+        self._waiting.clear()
         self._events.clear()
 
     def cancel(self, error: FTPLiteError) -> None:
@@ -228,16 +202,11 @@ class ServerSession:
 
     def _next(self) -> None:
         """Take the first line that waits."""
-        assert self._lines
-        line, cancelled = self._lines.popleft()
-        self._size -= len(line) + 1
-        self._settled = max(self._settled - 1, 0)
-        kind, message = self._classify(line)
-        if kind is Kind.COMMAND:
-            self._commands -= 1
+        line, cancelled = self._waiting.pop()
         if cancelled:
             self._any_command = True
             self._bad_lines = 0
+            _, message = classify(line)
             command = message if isinstance(message, Command) else None
             self._events.append(Say(encode_error(TransferCancelled()), command))
         else:
@@ -245,43 +214,15 @@ class ServerSession:
 
     def _look_ahead(self) -> None:
         """Take from the lines that wait what the running transfer can use, as far as the next command."""
-        waiting, self._lines = self._lines, None
-        if not waiting:
-            return
-        self._size = self._commands = self._settled = 0
-        for line, cancelled in waiting:
-            if cancelled or self._commands or self.state not in (State.OFFERED, State.MOVING):
-                self._wait(line, cancelled)
+        for line, cancelled in self._waiting.clear():
+            if cancelled or self._waiting.commands or self.state not in (State.OFFERED, State.MOVING):
+                self._waiting.append(line, cancelled)
             else:
                 self._take(line)
 
-    def _wait(self, line: bytes, cancelled: bool = False) -> None:
-        if self._lines is None:
-            self._lines = deque()
-        self._lines.append((line, cancelled))
-        self._size += len(line) + 1
-        if cancelled or self._classify(line)[0] is Kind.COMMAND:
-            self._commands += 1
-
-    def _classify(self, line: bytes) -> tuple[Kind, Message | Broken]:
-        try:
-            message = decode(line)
-        except Broken as problem:
-            return Kind.OTHER, problem
-        match message:
-            case Command(verb, None) if verb.name == "abort":
-                return Kind.ABORT, message
-            case Command():
-                return Kind.COMMAND, message
-            case Field():
-                return Kind.FIELD, message
-            case Status("FAILURE"):
-                return Kind.FAILURE, message
-        return Kind.OTHER, UnexpectedMessage("Only the server says that.")
-
     def _take(self, line: bytes) -> None:
         """Do with a line what the table says."""
-        kind, message = self._classify(line)
+        kind, message = classify(line)
         move = ORDER[self.state][kind]
         if kind in (Kind.FIELD, Kind.FAILURE) and not self._any_command:
             kind, message, move = Kind.OTHER, UnexpectedMessage("No command came before it."), Move.REPLY
@@ -289,7 +230,7 @@ class ServerSession:
             self._bad_lines = 0
         match move:
             case Move.WAIT:
-                self._wait(line)
+                self._waiting.append(line)
             case Move.BEGIN if isinstance(message, Command):
                 self._begin(message)
             case Move.REPLY if isinstance(message, Broken):
@@ -322,7 +263,7 @@ class ServerSession:
         )
         self._break(error)
         if kind is Kind.COMMAND:
-            self._wait(line)
+            self._waiting.append(line)
         else:
             self._count_bad(error)
 
@@ -337,11 +278,14 @@ class ServerSession:
         try:
             match message.name:
                 case FieldName.FILE_SIZE if transfer.receives:
-                    self._note_size(transfer, message.size())
+                    if transfer.tell_size(message.size()):
+                        self._events.append(SizeTold(message.size()))
                 case FieldName.DATA_CHANNEL_PORT if self.state is State.OFFERED:
                     port = message.number()
                     self.state = State.MOVING
                     self._events.append(Announced(port))
+                case FieldName.WORKING:
+                    transfer.workings += 1
                 case FieldName.TRANSFER_COMPLETE if self.state is State.MOVING:
                     self._note_completion(transfer, message.argument())
                 case _ if self.state is State.OFFERED:
@@ -349,13 +293,6 @@ class ServerSession:
         except Broken as problem:
             self._count_bad(problem)
             self._break(problem)
-
-    def _note_size(self, transfer: Transfer, size: int) -> None:
-        if transfer.size is not None and transfer.size != size:
-            raise BadSyntax("Another file size was told before.")
-        if transfer.size is None:
-            transfer.size = size
-            self._events.append(SizeTold(size))
 
     def _note_completion(self, transfer: Transfer, name: str) -> None:
         assert self.command is not None
@@ -374,18 +311,7 @@ class ServerSession:
 
     def _cancel(self, error: FTPLiteError) -> None:
         """``abort``: every unfinished command ends, those that wait in their turn."""
-        kept: list[tuple[bytes, bool]] = []
-        while self._lines and len(self._lines) > self._settled:
-            line, _ = self._lines.pop()
-            self._size -= len(line) + 1
-            kind, _ = self._classify(line)
-            if kind is Kind.COMMAND:
-                self._commands -= 1
-            if kind in (Kind.COMMAND, Kind.OTHER):
-                kept.append((line, kind is Kind.COMMAND))
-        for line, cancelled in reversed(kept):
-            self._wait(line, cancelled)
-        self._settled = len(self._lines or ())
+        self._waiting.cancel_commands()
         if self.state in (State.RUNNING, State.OFFERED, State.MOVING):
             self._break(error)
 
@@ -395,7 +321,7 @@ class ServerSession:
 
     def _close(self, error: FTPLiteError | None) -> None:
         self.state = State.CLOSED
-        self._lines = None
+        self._waiting.clear()
         if error is not None:
             self._events.append(Say(encode_error(error)))
         self._events.append(Close())

@@ -228,13 +228,14 @@ class Call(Errand):
     async def _within_stall_time(
         self, awaited: Deferred[T], otherwise: FTPLiteError, movement: Callable[[], object] = int
     ) -> T:
-        """Wait, but no longer than the stall time without movement."""
+        """Wait, but no longer than the stall time without movement; the client's ``Working`` is some."""
         if awaited.called:
             return await awaited
+        transfer = self.session.transfer
         watch = StallWatch(
             self.services.reactor,
             self.services.limits.stall_timeout,
-            movement,
+            lambda: (movement(), transfer and transfer.workings),
             lambda: awaited.errback(otherwise),
         )
         try:
