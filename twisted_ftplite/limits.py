@@ -50,9 +50,15 @@ class Limits:
     working_interval: float = 10.0
     """Between two ``Working`` fields while a side syncs or commits."""
 
+    reset_interval: float = 1.0
+    """Between two looks whether a client whose lines are not read just now is still there."""
+
     # Sessions.
     max_sessions: int = 1000
     max_sessions_per_host: int = 100
+    max_refused: int = 64
+    """Refused connections that get the time to read why; those beyond are closed without a word."""
+
     descriptors_per_session: int = 3
     """What a session holds at most: control channel, data channel, one file."""
 

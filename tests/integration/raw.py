@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 
 PATIENCE = 10.0
@@ -27,6 +27,8 @@ TIMED_OUT = "ERROR: Connection timed out."
 UNEXPECTED = "ERROR: Unexpected message."
 UNKNOWN = "ERROR: Unknown command."
 SYNTAX = "ERROR: Bad syntax."
+MISSING = "FAILURE: File not found."
+SHUTTING_DOWN = "ERROR: Server shutting down."
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -135,6 +137,16 @@ class Session:
         finally:
             self.socket.settimeout(PATIENCE)
         return False
+
+    def flood(self, piece: bytes, most: int = 1 << 30) -> int:
+        """Send, reading nothing, until the server takes no more or so many bytes are sent: how many."""
+        sent = 0
+        self.socket.settimeout(0.5)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while sent < most:
+                sent += self.socket.send(piece)
+        self.socket.settimeout(PATIENCE)
+        return sent
 
     def half_close(self) -> None:
         """Say nothing more, but go on reading: nc -N."""
@@ -248,6 +260,3 @@ def closed_port(host: str = "127.0.0.1") -> Iterator[int]:
     with socket.socket() as held:
         held.bind((host, 0))
         yield held.getsockname()[1]
-
-
-Opener = Callable[..., Session]

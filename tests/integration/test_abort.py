@@ -7,6 +7,7 @@ from harness import Server, blocking
 from raw import (
     CANCELLED,
     MISMATCH,
+    MISSING,
     NOTHING,
     TO_SEND,
     UNKNOWN,
@@ -19,8 +20,12 @@ from raw import (
 @blocking
 def test_abort_of_nothing_is_ignored(tree: Server) -> None:
     with tree.session() as session:
-        session.send("abort", "ABORT\r", "noop", "abort", "get none", "abort", "noop")
-        session.expect(NOTHING, MISSING, NOTHING)
+        session.send("abort", "ABORT\r", "noop", "abort", "noop")
+        session.expect(NOTHING, NOTHING)
+        session.send("get none")
+        session.expect(MISSING)
+        session.send("abort", "noop")
+        session.expect(NOTHING)
 
 
 @blocking

@@ -265,7 +265,8 @@ def test_the_shell(server: Server, tmp_path: Path) -> None:
         terminal.type("put ~/local.txt there\r")
         terminal.expect("there: 4 bytes")
         terminal.expect("ftp> ")
-        terminal.type("half a line\x03")
+        terminal.type("half a line\x03noop\r")
+        terminal.expect("answered in")
         terminal.expect("ftp> ")
         terminal.type("\x04")
         assert terminal.end() == 0
@@ -275,7 +276,7 @@ def test_the_shell(server: Server, tmp_path: Path) -> None:
     assert history.stat().st_mode & 0o777 == 0o600
     with Terminal(at(server), cwd=tmp_path) as terminal:
         terminal.expect("ftp> ")
-        terminal.type("\x1b[A")
+        terminal.type("\x1b[A\x1b[A")
         terminal.expect("put ~/local.txt there")
         terminal.type("\x15quit\r")
         assert terminal.end() == 0

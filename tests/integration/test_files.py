@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 from harness import Server, blocking, needs_root
-from raw import TO_SEND, TRANSFERRED, Session, read_all
+from raw import MISSING, TO_SEND, TRANSFERRED, Session, read_all
 
 MIB = 1 << 20
 NOT_A_FILE = "FAILURE: Not a regular file."
 CHANGED = "FAILURE: File changed."
-MISSING = "FAILURE: File not found."
 
 
 def make_fifo(path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from harness import Server, blocking
 from raw import (
     CANCELLED,
+    MISSING,
     NOTHING,
     SYNTAX,
     TO_RECEIVE,
@@ -13,8 +14,6 @@ from raw import (
     UNEXPECTED,
     UNKNOWN,
 )
-
-MISSING = "FAILURE: File not found."
 
 
 @pytest.mark.parametrize(

@@ -554,23 +554,42 @@ class TooLongTests(SynchronousTestCase):
         host.obey()
         assert host.told() == ["ERROR: Line too long.", "[close]"]
 
-    def test_while_a_command_runs(self) -> None:
-        for steps in range(3):
-            host = Host()
-            host.receive("get a")
-            if steps > 0:
-                host.answer()
-            if steps > 1:
-                host.receive(PORT)
-            host.session.receive_too_long()
-            host.obey()
-            assert host.told() == ["ERROR: Line too long.", "[close]"], steps
+    def too_long(self, host: Host) -> list[object]:
+        host.session.receive_too_long()
+        host.obey()
+        return host.told()
+
+    def test_before_step_2(self) -> None:
+        host = Host()
+        host.receive("get a")
+        assert self.too_long(host) == [InputOver()]
+        assert host.answer() == [READY_TO_SEND, "ERROR: Line too long.", "[close]"]
+
+    def test_at_step_3(self) -> None:
+        host = Host()
+        host.receive("get a")
+        host.answer()
+        assert self.too_long(host) == ["ERROR: Line too long.", InputOver(), "[close]"]
+
+    def test_while_bytes_move(self) -> None:
+        host = Host()
+        host.receive("get a", PORT)
+        host.answer()
+        assert self.too_long(host) == [InputOver()]
+        done = f"SUCCESS: {Success.FILE_TRANSFERRED}"
+        assert host.finish(Success.FILE_TRANSFERRED) == [done, "ERROR: Line too long.", "[close]"]
+
+    def test_it_keeps_its_place_in_line(self) -> None:
+        host = Host()
+        host.receive("help", "noop")
+        assert self.too_long(host) == [InputOver()]
+        assert host.finish() == [DONE, "[noop None]"]
+        assert host.finish() == [DONE, "ERROR: Line too long.", "[close]"]
 
     def test_behind_a_command_that_was_told_to_end(self) -> None:
         host = Host(clings=True)
         host.receive("get a", "abort")
-        host.session.receive_too_long()
-        host.obey()
+        assert self.too_long(host) == [InputOver()]
         assert host.finish(TransferCancelled()) == [CANCELLED, "ERROR: Line too long.", "[close]"]
 
     def test_nothing_behind_it_is_taken(self) -> None:

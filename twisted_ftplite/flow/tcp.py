@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IListeningPort, ITCPTransport
 from twisted.internet.tcp import Connection, Port
+from twisted.protocols.policies import ProtocolWrapper
 
 SocketAddress = tuple[Any, ...]
 """What ``getsockname`` says: host and port, and for IPv6 also flow label and scope."""
@@ -22,6 +23,9 @@ _BACKLOG = 8
 
 _LISTEN_BACKLOG = 4096
 """Control connections that may wait to be accepted; the kernel's somaxconn cuts it."""
+
+_TCP_CLOSE = 7
+"""tcp_info(7): ``tcpi_state``, the first byte, of a connection that is no more."""
 
 _BYTES_ACKED_END = 128
 """tcp_info(7): ``tcpi_bytes_acked`` is the 64 bits that end here."""
@@ -104,8 +108,19 @@ def deepen_backlog(port: IListeningPort) -> None:
 def tune_control(transport: ITCPTransport, read_size: int) -> None:
     """Options of a control channel; ``read_size`` is how many bytes are taken from it at a time."""
     transport.setTcpNoDelay(True)
-    if isinstance(transport, Connection):
-        transport.bufferSize = read_size
+    inner = transport.transport if isinstance(transport, ProtocolWrapper) else transport
+    if isinstance(inner, Connection):
+        inner.bufferSize = read_size
+
+
+def is_gone(transport: ITCPTransport) -> bool:
+    """Whether a connection that nobody reads from has been reset, or has timed out, meanwhile."""
+    if sys.platform != "linux" or not isinstance(transport, Connection) or transport.socket.fileno() < 0:
+        return False
+    try:
+        return transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
+    except OSError:
+        return False
 
 
 def ends_of(transport: ITCPTransport) -> tuple[SocketAddress, SocketAddress] | None:

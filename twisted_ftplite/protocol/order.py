@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from ..errors import Broken, UnexpectedMessage
+from ..errors import Broken, LineTooLong, UnexpectedMessage
 from .lines import Command, Field, Message, Status, decode
+
+TOO_LONG = b"\n"
+"""Stands for a line that was longer than the protocol has them; no line is this one."""
 
 
 class State(Enum):
@@ -99,6 +102,8 @@ ORDER: dict[State, dict[Kind, Move]] = {
 
 def classify(line: bytes) -> tuple[Kind, Message | Broken]:
     """What a line is, and what it says or why nobody can make sense of it."""
+    if line == TOO_LONG:
+        return Kind.OTHER, LineTooLong()
     try:
         message = decode(line)
     except Broken as problem:

@@ -16,7 +16,6 @@ from ..errors import (
     ConnectionLost,
     Failure,
     FTPLiteError,
-    LineTooLong,
     NameNotAllowed,
     ServerShuttingDown,
     TooManyFailures,
@@ -37,7 +36,7 @@ from .lines import (
     encode_field,
     encode_success,
 )
-from .order import ORDER, Kind, Move, State, classify
+from .order import ORDER, TOO_LONG, Kind, Move, State, classify
 from .paths import ROOT, Path, resolve
 from .transfer import Transfer
 from .waiting import WaitingLines
@@ -61,9 +60,6 @@ class ServerSession:
     _events: list[Event] = field(default_factory=list)
     _any_bytes: bool = False
     _begun: bool = False
-    _last_words: FTPLiteError | None = None
-    """What is said before the end, when the input is over for another reason than the client's."""
-
     _any_command: bool = False
     _bad_lines: int = 0
 
@@ -112,14 +108,9 @@ class ServerSession:
             self._waiting.append(line)
 
     def receive_too_long(self) -> None:
-        """A line was longer than the protocol has them; nothing behind it can be understood."""
-        if self.state in (State.RUNNING, State.OFFERED, State.MOVING):
-            self._break(LineTooLong())
-        elif self.state is State.IDLE:
-            self._close(LineTooLong())
-        else:
-            self._last_words = LineTooLong()
-        self.input_over = True
+        """A line was longer than the protocol has them: it has its turn, but nothing behind it."""
+        self.receive(TOO_LONG)
+        self.receive_end()
 
     def receive_end(self) -> None:
         """The client will send nothing more, but still reads."""
@@ -138,7 +129,7 @@ class ServerSession:
             elif self.state is State.IDLE and self._waiting:
                 self._next()
             elif self.state is State.IDLE and (self.draining or self.input_over):
-                self._close(ServerShuttingDown() if self.draining else self._last_words)
+                self._close(ServerShuttingDown() if self.draining else None)
             else:
                 return
 
@@ -236,7 +227,9 @@ class ServerSession:
             case Move.REPLY if isinstance(message, Broken):
                 self._count_bad(message)
                 self._events.append(Say(encode_error(message)))
-                if self._bad_lines >= self.limits.bad_lines:
+                if message.closes:
+                    self._close(None)
+                elif self._bad_lines >= self.limits.bad_lines:
                     self._close(TooManyFailures())
             case Move.NOTE if isinstance(message, Field):
                 self._note(message)

@@ -27,6 +27,7 @@ from ..errors import (
     TransferCancelled,
     from_oserror,
 )
+from ..flow import tcp
 from ..protocol.events import Announced, Begin, Close, Completed, Ended, Event, InputOver, Say, SizeTold
 from ..protocol.lines import Command, Success, spell_argument
 from ..protocol.order import State
@@ -82,6 +83,7 @@ class ControlChannel(LineReceiver):
         self._ended_by: FTPLiteError | None = None
         self._introduced = self._obeying = self._congested = self._left = self._heard_out = False
         self._deadline: IDelayedCall | None = None
+        self._next_look: IDelayedCall | None = None
 
     @property
     def silent(self) -> bool:
@@ -134,6 +136,7 @@ class ControlChannel(LineReceiver):
             self.transport.loseConnection()
         else:
             self.session.receive_end()
+            self._watch()
             self.obey()
 
     def writeConnectionLost(self) -> None:
@@ -142,8 +145,9 @@ class ControlChannel(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._left = True
         self.session.abandon()
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        for timer in (self._deadline, self._next_look):
+            if timer is not None and timer.active():
+                timer.cancel()
         if self._running is not None:
             self._ended_by = ConnectionLost()
             self._running.cancel()
@@ -308,6 +312,19 @@ class ControlChannel(LineReceiver):
             self.services.limits.close_timeout, self.transport.abortConnection
         )
 
+    def _watch(self) -> None:
+        """While nothing is read nobody tells of a reset, which is to end everything at once."""
+        if self._next_look is None:
+            interval = self.services.limits.reset_interval
+            self._next_look = self.services.reactor.callLater(interval, self._look)
+
+    def _look(self) -> None:
+        self._next_look = None
+        if tcp.is_gone(self.transport):
+            self.transport.abortConnection()
+        elif self.paused or self._heard_out:
+            self._watch()
+
     def _steer(self) -> None:
         """Read, or not: not while the client doesn't, nor while enough of its lines wait."""
         wait = (self._congested or self.session.full) and not self._left
@@ -315,6 +332,7 @@ class ControlChannel(LineReceiver):
         resume: Callable[[], None] = super().resumeProducing
         if wait and not self.paused:
             pause()
+            self._watch()
         elif self.paused and not wait:
             resume()
 

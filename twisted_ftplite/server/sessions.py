@@ -34,6 +34,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def swamped(self) -> bool:
+        """Whether so many are being refused that one more is not even told."""
+        return len(self._refused) >= self.services.limits.max_refused
+
     def enter(self, control: ControlChannel) -> FTPLiteError | None:
         """Count a connection; an error where there are too many."""
         full = len(self._open) - len(self._refused) >= self.services.limits.max_sessions
@@ -126,7 +131,9 @@ class ControlFactory(ServerFactory):
         self._sessions = sessions
         self._behind_proxy = behind_proxy
 
-    def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
+    def buildProtocol(self, addr: IAddress | None) -> ControlChannel | None:
+        if self._sessions.swamped:
+            return None
         return ControlChannel(self, self._sessions.services)
 
     def opened(self, control: ControlChannel) -> FTPLiteError | None:
