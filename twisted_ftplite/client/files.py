@@ -44,7 +44,9 @@ class LocalTarget:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.name = path
+        """For errors."""
+
         self._file: UnnamedFile | _Device | None = None
 
     @property
@@ -53,22 +55,22 @@ class LocalTarget:
 
     def open(self) -> None:
         """Make it now."""
-        with _about(self._path):
-            self._file = _open_target(self._path)
+        with _about(self.name):
+            self._file = _open_target(self.name)
 
     def fileno(self) -> int | None:
         return None if self._file is None else self._file.fileno()
 
     def write(self, data: Buffer) -> None:
-        with _about(self._path):
+        with _about(self.name):
             self._made().write(data)
 
     def sync(self) -> None:
-        with _about(self._path):
+        with _about(self.name):
             self._made().sync()
 
     def publish(self) -> None:
-        with _about(self._path):
+        with _about(self.name):
             self._made().publish()
 
     def discard(self) -> None:
@@ -77,7 +79,7 @@ class LocalTarget:
 
     def _made(self) -> UnnamedFile | _Device:
         if self._file is None:
-            self._file = _open_target(self._path)
+            self._file = _open_target(self.name)
         return self._file
 
 

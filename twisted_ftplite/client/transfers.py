@@ -125,7 +125,8 @@ async def _receive(command: Command, consumer: FileConsumer, size: int, progress
         received = await command.pump(consumer, size, progress)
     except FTPLiteError as error:
         if isinstance(error.__cause__, OSError) and not isinstance(error, LocalFileTrouble):
-            raise local_trouble("the file", error) from error
+            name = getattr(consumer.handle, "name", "the target")
+            raise local_trouble(name, error) from error
         raise
     await command.within_stall_time(command.completed)
     if received != size:
