@@ -95,7 +95,9 @@ def test_a_megabyte_of_newlines_behind_a_proxy(serve: Callable[..., Server]) -> 
         began = server.cpu()
         with contextlib.suppress(ConnectionError):
             session.socket.sendall(b"\n" * (1 << 20))
-        eventually(lambda: server.cpu() > began)
+        with contextlib.suppress(ConnectionError):
+            while session.socket.recv(1 << 16):  # up to the end, which ten of them bring about
+                pass
         with server.session(first=HEADER % 8) as other:
             assert other.is_answered()
         assert server.cpu() - began < 1
