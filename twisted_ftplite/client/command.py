@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -40,6 +40,9 @@ class Services:
     pipes: Pipes
     limits: Limits
     data_ports: tuple[int, int]
+    in_memory: set[str] = field(default_factory=set)
+    """Local directories without a disk behind them: no thread is needed to write there."""
+
     listener: Listen | None = None
     """One that a transfer which ended well has left: to make one takes longer than to move a small file."""
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from ..errors import FTPLiteError, LocalFileTrouble
 from ..limits import Limits
 from ..storage.interface import Buffer
+from ..storage.jail import is_in_memory
 from ..storage.reading import LocalReadHandle, read_whole
 from ..storage.snapshot import Snapshot
 from ..storage.unnamed import UnnamedFile, process_umask
@@ -43,20 +44,25 @@ class LocalTarget:
     device, is written into as it is.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, in_memory: set[str]) -> None:
+        """``in_memory`` are directories known to have no disk behind them; it grows as that is found out."""
         self.name = path
         """For errors."""
 
+        self._directory = os.path.dirname(os.path.abspath(path))
+        self._in_memory = in_memory
         self._file: UnnamedFile | _Device | None = None
 
     @property
     def waits(self) -> bool:
-        return self._file is None or self._file.waits
+        if isinstance(self._file, _Device):
+            return self._file.waits
+        return self._directory not in self._in_memory
 
     def open(self) -> None:
         """Make it now."""
         with _about(self.name):
-            self._file = _open_target(self.name)
+            self._made()
 
     def fileno(self) -> int | None:
         return None if self._file is None else self._file.fileno()
@@ -80,6 +86,8 @@ class LocalTarget:
     def _made(self) -> UnnamedFile | _Device:
         if self._file is None:
             self._file = _open_target(self.name)
+            if self.waits and isinstance(self._file, UnnamedFile) and is_in_memory(self._file.fileno()):
+                self._in_memory.add(self._directory)
         return self._file
 
 
@@ -157,9 +165,12 @@ def local_trouble(path: str, error: FTPLiteError) -> FTPLiteError:
 
 
 def _open_target(path: str) -> UnnamedFile | _Device:
-    real = os.path.realpath(path)
+    real = os.path.abspath(path)
     try:
-        mode = os.stat(real).st_mode
+        mode = os.lstat(real).st_mode
+        if stat.S_ISLNK(mode):
+            real = os.path.realpath(real)
+            mode = os.stat(real).st_mode
     except FileNotFoundError:
         mode = stat.S_IFREG
     if stat.S_ISDIR(mode):

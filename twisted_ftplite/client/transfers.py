@@ -91,7 +91,8 @@ async def get(command: Command, target: str | WriteHandle, progress: Progress | 
     """Steps 1 to 9 of a get, and then the file in its place."""
     reactor = command.services.reactor
     began = reactor.seconds()
-    handle = LocalTarget(target) if isinstance(target, str) else target
+    known = command.services.in_memory
+    handle = LocalTarget(target, known) if isinstance(target, str) else target
     command.keep(handle, lambda each: command.services.workers.run(each.discard) if command.failed else None)
     listener = command.listen()
     command.announce(listener)
@@ -111,7 +112,10 @@ async def get(command: Command, target: str | WriteHandle, progress: Progress | 
         raise
     command.complete()
     await command.over()
-    await command.commit(handle.publish)
+    if handle.waits:
+        await command.commit(handle.publish)
+    else:
+        handle.publish()
     return Transfer(command.arguments[0], received, reactor.seconds() - began)
 
 

@@ -16,6 +16,7 @@ import ctypes
 import errno
 import os
 import stat
+import sys
 
 _OPENAT2 = 437  # the number of the call: the same on every architecture but Alpha
 _RESOLVE_NO_XDEV = 0x01
@@ -199,6 +200,13 @@ def _by_descriptor(descriptor: int) -> str:
 
 def _failure(code: int) -> OSError:
     return OSError(code, os.strerror(code))
+
+
+def is_in_memory(descriptor: int | None) -> bool:
+    """Whether a file lies where there is no disk to wait for; False where that cannot be told."""
+    if sys.platform != "linux" or descriptor is None:
+        return False
+    return _file_system(ctypes.CDLL(None, use_errno=True), descriptor) == _TMPFS
 
 
 def _file_system(libc: ctypes.CDLL, descriptor: int) -> int:
