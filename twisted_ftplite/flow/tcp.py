@@ -113,6 +113,12 @@ def tune_control(transport: ITCPTransport, read_size: int) -> None:
         inner.bufferSize = read_size
 
 
+def flush(transport: ITCPTransport) -> None:
+    """Send what was written now, and not in the reactor's next turn, which an answer need not wait for."""
+    if isinstance(transport, Connection) and transport.connected and not transport.disconnecting:
+        transport.doWrite()  # what goes wrong is told again by the reactor, which still watches it
+
+
 def is_gone(transport: ITCPTransport) -> bool:
     """Whether a connection that nobody reads from has been reset, or has timed out, meanwhile."""
     if sys.platform != "linux" or not isinstance(transport, Connection) or transport.socket.fileno() < 0:

@@ -81,7 +81,9 @@ class ControlChannel(LineReceiver):
         self._call: Call | None = None
         self._running: Deferred[None] | None = None
         self._ended_by: FTPLiteError | None = None
-        self._introduced = self._obeying = self._congested = self._left = self._heard_out = False
+        self._introduced = self._obeying = self._receiving = self._congested = self._left = (
+            self._heard_out
+        ) = False
         self._deadline: IDelayedCall | None = None
         self._next_look: IDelayedCall | None = None
 
@@ -113,7 +115,12 @@ class ControlChannel(LineReceiver):
             self.transport.loseConnection()
         else:
             split: Callable[[bytes], None] = super().dataReceived
-            split(data)
+            self._receiving = True
+            try:
+                split(data)
+            finally:
+                self._receiving = False
+            tcp.flush(self.transport)  # once for all the lines that came together
 
     def lineReceived(self, line: bytes) -> None:
         self.heard = self.services.reactor.seconds()
@@ -200,6 +207,8 @@ class ControlChannel(LineReceiver):
                 self._obey_one(event)
         finally:
             self._obeying = False
+        if not self._receiving:
+            tcp.flush(self.transport)
         self._steer()
 
     def _obey_one(self, event: Event) -> None:
