@@ -29,15 +29,14 @@ from ..errors import (
 )
 from ..flow import tcp
 from ..protocol.events import Announced, Begin, Close, Completed, Ended, Event, InputOver, Say, SizeTold
-from ..protocol.lines import Command, Success, spell_argument
+from ..protocol.lines import Command, Success
 from ..protocol.order import State
 from ..protocol.server import ServerSession
 from .call import Call, Ends, Services
 from .commands import HANDLERS
+from .record import Status, record
 
 log = Logger()
-
-Status = Success | FTPLiteError
 
 
 class ControlTransport(ITCPTransport, IConsumer):
@@ -218,7 +217,7 @@ class ControlChannel(LineReceiver):
             case Say(line, cancelled):
                 self.say(line)
                 if cancelled is not None:
-                    self._record(cancelled, TransferCancelled())
+                    record(self.peer, cancelled, TransferCancelled())
             case Close():
                 self._leave()
             case Ended(error):
@@ -283,25 +282,7 @@ class ControlChannel(LineReceiver):
         line = self.session.finish(status, moved)
         if not self._left:
             self.say(line)
-        self._record(call.command, status, call.bytes, seconds)
-
-    def _record(self, command: Command, status: Status, count: int = 0, seconds: float = 0.0) -> None:
-        """The one event in the log that a command gets."""
-        peer, verb, name = self.peer, command.verb.name, _loggable(command)
-        outcome, cause = (
-            ("SUCCESS", "") if isinstance(status, Success) else (status.kind, f" {status.phrase}")
-        )
-        # Twisted's formatting of eight fields took a seventh of the time of a small get.
-        log.info(
-            "{summary}",
-            summary=f"{peer} {verb} {name} {outcome} {count} bytes {seconds:.3f} s{cause}",
-            peer=peer,
-            verb=verb,
-            name=name,
-            outcome=outcome,
-            bytes=count,
-            seconds=seconds,
-        )
+        record(self.peer, call.command, status, call.bytes, seconds)
 
     def _leave(self) -> None:
         """End the stream behind the last words, and give the client time to read them.
@@ -344,13 +325,3 @@ class ControlChannel(LineReceiver):
             self._watch()
         elif self.paused and not wait:
             resume()
-
-
-def _loggable(command: Command) -> str:
-    """The argument without control characters; a secret, and what nobody understood, is not told."""
-    if command.verb.name == "password":
-        return "-"
-    try:
-        return spell_argument(*command.arguments()) if command.argument is not None else "."
-    except FTPLiteError:
-        return "-"

@@ -1,0 +1,41 @@
+"""The one event in the log that each command gets."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from ..errors import FTPLiteError
+from ..protocol.lines import Command, Success, spell_argument
+
+log = Logger()
+
+Status = Success | FTPLiteError
+"""How a command ended."""
+
+
+def record(peer: str, command: Command, status: Status, count: int = 0, seconds: float = 0.0) -> None:
+    """Log a command: ``count`` bytes moved in ``seconds``."""
+    verb, name = command.verb.name, _loggable(command)
+    outcome = "SUCCESS" if isinstance(status, Success) else status.kind
+    cause = "" if isinstance(status, Success) else f" {status.phrase}"
+    # Twisted's formatting of eight fields took a seventh of the time of a small get.
+    log.info(
+        "{summary}",
+        summary=f"{peer} {verb} {name} {outcome} {count} bytes {seconds:.3f} s{cause}",
+        peer=peer,
+        verb=verb,
+        name=name,
+        outcome=outcome,
+        bytes=count,
+        seconds=seconds,
+    )
+
+
+def _loggable(command: Command) -> str:
+    """The argument without control characters; a secret, and what nobody understood, is not told."""
+    if command.verb.name == "password":
+        return "-"
+    try:
+        return spell_argument(*command.arguments()) if command.argument is not None else "."
+    except FTPLiteError:
+        return "-"
