@@ -1,15 +1,13 @@
-"""Removing what a crash left behind: hidden names that nobody holds."""
+"""Removing what a crash left behind: temporary names that nobody holds."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import stat
 from typing import NamedTuple
 
-from .hidden import PARTIAL, TEMPORARY, remove_unheld
 from .jail import Jail, reopen
-
-_HIDDEN = (TEMPORARY, PARTIAL)
+from .unnamed import TEMPORARY, hold
 
 
 class Swept(NamedTuple):
@@ -21,12 +19,11 @@ class Swept(NamedTuple):
     """Directories and files that could not be looked at or removed; all else was swept."""
 
 
-def sweep(jail: Jail, partial: Callable[[bytes, int, bytes], bool]) -> Swept:
+def sweep(jail: Jail) -> Swept:
     """Walk the whole tree, no link followed, one directory open at a time.
 
-    A hidden name that is in use is safe, in this process and in others: whoever makes one holds its file
-    locked (`hidden`).  ``partial`` is called for each partial, with the path of its directory, that opened,
-    and its name; it says whether it removed it.
+    A temporary name that is in use is safe, in this process and in others: whoever makes one holds
+    its file locked from before it has the name until after it has lost it (`unnamed`).
     """
     removed = failed = 0
     ahead = [b"."]
@@ -38,14 +35,11 @@ def sweep(jail: Jail, partial: Callable[[bytes, int, bytes], bool]) -> Swept:
             failed += 1
             continue
         try:
-            directories, hidden = _look(directory)
-            ahead.extend(name if path == b"." else path + b"/" + name for name in directories)
-            for name in hidden:
+            directories, temporaries = _look(directory)
+            ahead.extend(path + b"/" + name for name in directories)
+            for name in temporaries:
                 try:
-                    if name.startswith(PARTIAL):
-                        removed += partial(path, directory, name)
-                    else:
-                        removed += _remove_if_abandoned(directory, name)
+                    removed += _remove_if_abandoned(directory, name)
                 except OSError:
                     failed += 1
         except OSError:
@@ -64,22 +58,33 @@ def _open(jail: Jail, path: bytes) -> int:
 
 
 def _look(directory: int) -> tuple[list[bytes], list[bytes]]:
-    """The names of a directory's directories, and the hidden ones of its files."""
+    """The names of a directory's directories, and of its temporary files."""
     directories = []
-    hidden = []
+    temporaries = []
     with os.scandir(directory) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
             if entry.is_dir(follow_symlinks=False):
                 directories.append(name)
-            elif name.startswith(_HIDDEN) and entry.is_file(follow_symlinks=False):
-                hidden.append(name)
-    return directories, hidden
+            elif name.startswith(TEMPORARY) and entry.is_file(follow_symlinks=False):
+                temporaries.append(name)
+    return directories, temporaries
 
 
 def _remove_if_abandoned(directory: int, name: bytes) -> bool:
     """Whether it was removed.  Raises what the system says where it cannot be opened, locked or removed."""
     try:
-        return remove_unheld(directory, name)
-    except BlockingIOError:
+        # For writing, because NFS gives exclusive locks to nobody else; without waiting, should it be a FIFO.
+        descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except FileNotFoundError:
+        return False  # it has its real name by now, or was discarded
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        hold(descriptor)
+        os.unlink(name, dir_fd=directory)
+    except (BlockingIOError, FileNotFoundError):
         return False
+    finally:
+        os.close(descriptor)
+    return True
