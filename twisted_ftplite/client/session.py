@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.endpoints import HostnameEndpoint
@@ -42,7 +41,8 @@ Small files take so little of each that more threads only quarrel over the inter
 32 threads fetched 1,050 files a second, 4 as many, and 2 of them 1,600.
 """
 
-_workers: WeakKeyDictionary[IReactorFromThreads, ThreadWorkers] = WeakKeyDictionary()
+_workers: dict[IReactorFromThreads, ThreadWorkers] = {}
+"""By reactor, of which a process has one."""
 
 
 class ClientReactor(Reactor, IReactorTCP, IReactorFromThreads):

@@ -90,9 +90,6 @@ class Call(Errand):
         self.services = services
         self.session = session
         self.command = command
-        self.bytes = 0
-        """Bytes of data moved, for the log."""
-
         self._control = control
         self._port: Deferred[int] = Deferred()
         self._completion: Deferred[None] | None = None
@@ -163,13 +160,13 @@ class Call(Errand):
         """Bytes of data moved so far."""
         return 0 if self._pump is None else self._pump.moved()
 
-    async def pump(self, pump: Pump) -> int:
-        """Step 6: run a producer or consumer to its end; returns the bytes that came, 0 of a producer."""
+    async def pump(self, pump: Pump) -> None:
+        """Step 6: run a producer or consumer to its end; `moved` then tells the bytes."""
         self._pump = pump
-        if isinstance(pump, FileConsumer) and self.announced_size is not None:
-            pump.expect(self.announced_size)
+        if self.announced_size is not None:
+            self.size_told(self.announced_size)
         try:
-            return await move(pump, self.services.reactor, self.services.limits.stall_timeout) or 0
+            await move(pump, self.services.reactor, self.services.limits.stall_timeout)
         except ConnectionLost:
             # The client's own word on why may still be on its way, on the other connection.
             await deferLater(self.services.reactor, self.services.limits.verdict_timeout)
@@ -193,7 +190,7 @@ class Call(Errand):
     @contextmanager
     def working(self) -> Iterator[None]:
         """Tell the client now and then that it is this side that takes long."""
-        line = encode_size(FieldName.WORKING, self.bytes)
+        line = encode_size(FieldName.WORKING, self.moved)
         limits = self.services.limits
         again: IDelayedCall
 

@@ -28,9 +28,7 @@ async def ls(call: Call) -> Success:
     channel = await call.data_channel(Success.READY_TO_SEND)
 
     def next_piece() -> bytes:
-        piece = _join(lines, services.limits.listing_piece)
-        call.bytes += len(piece)
-        return piece
+        return _join(lines, services.limits.listing_piece)
 
     await call.pump(PieceProducer(channel, next_piece, services.workers))
     await call.sent(channel)
@@ -46,7 +44,6 @@ async def get(call: Call) -> Success:
     await call.pump(produce_file(channel, handle, 0, handle.size, services.workers, services.limits))
     if handle.changed():
         raise FileChanged
-    call.bytes = handle.size
     await call.sent(channel)
     return Success.FILE_TRANSFERRED
 
@@ -63,14 +60,12 @@ async def put(call: Call) -> Success:
 
     handle = await call.open(discard, services.storage.open_write, call.path())
     channel = await call.data_channel(Success.READY_TO_RECEIVE)
-    call.bytes = await call.pump(
-        FileConsumer(channel, handle, services.workers, services.pipes, services.limits)
-    )
+    await call.pump(FileConsumer(channel, handle, services.workers, services.pipes, services.limits))
     await call.told_complete()
-    if call.bytes != call.announced_size:
-        raise SizeMismatch(f"{call.announced_size} bytes were announced, {call.bytes} came.")
+    if call.moved != call.announced_size:
+        raise SizeMismatch(f"{call.announced_size} bytes were announced, {call.moved} came.")
     with call.working():
-        if call.bytes > services.limits.small_file:
+        if call.moved > services.limits.small_file:
             await call.work(handle.sync)
         await call.commit(handle.publish)
     call.say(call.session.complete())

@@ -262,8 +262,6 @@ class ControlChannel(LineReceiver):
             log.failure("{verb} failed", verb=call.command.verb.name)
             status = InternalError()
         call.failed = isinstance(status, FTPLiteError)
-        if call.failed:
-            call.bytes = call.moved
         self._call = self._running = None
         self._conclude(call, status, self.services.reactor.seconds() - began)
         call.release()
@@ -278,11 +276,11 @@ class ControlChannel(LineReceiver):
         return await handler(call)
 
     def _conclude(self, call: Call, status: Status, seconds: float) -> None:
-        moved = f"{call.bytes} bytes in {seconds:.3f} s" if call.session.transfer is not None else ""
+        moved = f"{call.moved} bytes in {seconds:.3f} s" if call.session.transfer is not None else ""
         line = self.session.finish(status, moved)
         if not self._left:
             self.say(line)
-        record(self.peer, call.command, status, call.bytes, seconds)
+        record(self.peer, call.command, status, call.moved, seconds)
 
     def _leave(self) -> None:
         """End the stream behind the last words, and give the client time to read them.
