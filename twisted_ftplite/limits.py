@@ -99,3 +99,13 @@ class Limits:
     # Threads.
     threads: int = 64
     """Threads that may wait for a disk at once: so many stalled disks before anyone waits for a thread."""
+
+    # Uploads that broke off.
+    resumable_size: int = MIB
+    """Bytes announced above which an upload survives a kill -9; below, sending it again costs less."""
+
+    keep_partials: float = 7 * 24 * 3600.0
+    """Seconds an upload that broke off can be gone on with."""
+
+    max_partials: int = 10_000
+    """Uploads that broke off and are kept, of all users; then the oldest go: each costs memory, 400 bytes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path as LocalPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,15 +28,20 @@ if TYPE_CHECKING:
 else:
     _Base = object  # so that nobody takes the contract itself for a test case
 
-LIMITS = Limits(small_file=100)
+LIMITS = Limits(small_file=100, resumable_size=1000)
 SMALL = b"small"
 LARGE = bytes(range(250)) * 4
 
 
-class StorageContract(_Base):
+class StorageCase(_Base):
     """Mixed into a test case that knows how to make one kind of storage."""
 
     storage: Storage
+    later = 0.0
+    """Seconds by which the storage's clock is ahead."""
+
+    def clock(self) -> float:
+        return time.time() + self.later
 
     def fill(self, files: dict[str, bytes], *directories: str, read_only: bool = False) -> None:
         """Make `storage`, with these files and directories."""
@@ -57,6 +63,77 @@ class StorageContract(_Base):
         handle.write(content)
         handle.publish()
 
+
+class MemoryCase(StorageCase):
+    storage: MemoryStorage
+    capacity: int | None = None
+
+    def fill(self, files: dict[str, bytes], *directories: str, read_only: bool = False) -> None:
+        self.storage = MemoryStorage(
+            files, limits=LIMITS, read_only=read_only, capacity=self.capacity, clock=self.clock
+        )
+        for name in directories:
+            self.make_directory(name)
+
+    def make_directory(self, name: str) -> None:
+        self.storage.make_directory(tuple(name.split("/")))
+
+    def overwrite(self, name: str, content: bytes) -> None:
+        self.storage.overwrite(name, content)
+
+    def stored(self) -> dict[str, bytes]:
+        return self.storage.files()
+
+
+class LocalCase(StorageCase):
+    storage: LocalStorage
+    options: ClassVar[dict[str, Any]] = {}
+    where: str | None = None
+    """The directory to work in; None: the system's for temporary files."""
+
+    def fill(self, files: dict[str, bytes], *directories: str, read_only: bool = False) -> None:
+        temporary = tempfile.TemporaryDirectory(dir=self.where)
+        self.addCleanup(temporary.cleanup)
+        self.root = LocalPath(temporary.name)
+        for name in directories:
+            (self.root / name).mkdir()
+        for name, content in files.items():
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_bytes(content)
+        self.storage = LocalStorage(
+            temporary.name, umask=0o022, limits=LIMITS, read_only=read_only, clock=self.clock, **self.options
+        )
+        self.addCleanup(self.storage.close)
+
+    def make_directory(self, name: str) -> None:
+        (self.root / name).mkdir()
+
+    def overwrite(self, name: str, content: bytes) -> None:
+        (self.root / name).write_bytes(content)
+
+    def stored(self) -> dict[str, bytes]:
+        return {
+            str(each.relative_to(self.root)): each.read_bytes()
+            for each in self.root.rglob("*")
+            if each.is_file()
+        }
+
+
+class WalkedCase(LocalCase):
+    """As on a system without openat2."""
+
+    options: ClassVar[dict[str, Any]] = {"walk": True}
+
+
+class NamedCase(LocalCase):
+    """As on a file system without O_TMPFILE."""
+
+    def setUp(self) -> None:
+        # What a kernel does that knows no such flag: it opens the directory for writing, and says EISDIR.
+        self.patch(os, "O_TMPFILE", 0)
+
+
+class StorageContract(StorageCase):
     # Reading.
 
     def test_small_file_is_read_when_opened(self) -> None:
@@ -310,23 +387,7 @@ class StorageContract(_Base):
         assert self.stored() == {"a": SMALL, "d/b": SMALL}
 
 
-class MemoryStorageTests(StorageContract, SynchronousTestCase):
-    storage: MemoryStorage
-
-    def fill(self, files: dict[str, bytes], *directories: str, read_only: bool = False) -> None:
-        self.storage = MemoryStorage(files, limits=LIMITS, read_only=read_only)
-        for name in directories:
-            self.storage.make_directory(name)
-
-    def make_directory(self, name: str) -> None:
-        self.storage.make_directory(name)
-
-    def overwrite(self, name: str, content: bytes) -> None:
-        self.storage.overwrite(name, content)
-
-    def stored(self) -> dict[str, bytes]:
-        return self.storage.files()
-
+class MemoryStorageTests(MemoryCase, StorageContract, SynchronousTestCase):
     def test_full(self) -> None:
         self.storage = MemoryStorage({"a": bytes(10)}, capacity=20)
         handle = self.storage.open_write(("a",))
@@ -345,47 +406,13 @@ class MemoryStorageTests(StorageContract, SynchronousTestCase):
         assert self.storage.open_read_now(("b",)) is not None
 
 
-class LocalStorageTests(StorageContract, SynchronousTestCase):
-    storage: LocalStorage
-    options: ClassVar[dict[str, Any]] = {}
-
-    def fill(self, files: dict[str, bytes], *directories: str, read_only: bool = False) -> None:
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.root = LocalPath(temporary.name)
-        for name in directories:
-            (self.root / name).mkdir()
-        for name, content in files.items():
-            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / name).write_bytes(content)
-        self.storage = LocalStorage(
-            temporary.name, umask=0o022, limits=LIMITS, read_only=read_only, **self.options
-        )
-        self.addCleanup(self.storage.close)
-
-    def make_directory(self, name: str) -> None:
-        (self.root / name).mkdir()
-
-    def overwrite(self, name: str, content: bytes) -> None:
-        (self.root / name).write_bytes(content)
-
-    def stored(self) -> dict[str, bytes]:
-        return {
-            str(each.relative_to(self.root)): each.read_bytes()
-            for each in self.root.rglob("*")
-            if each.is_file()
-        }
+class LocalStorageTests(LocalCase, StorageContract, SynchronousTestCase):
+    pass
 
 
-class WalkedLocalStorageTests(LocalStorageTests):
-    """As on a system without openat2."""
-
-    options: ClassVar[dict[str, Any]] = {"walk": True}
+class WalkedLocalStorageTests(WalkedCase, StorageContract, SynchronousTestCase):
+    pass
 
 
-class NamedLocalStorageTests(LocalStorageTests):
-    """As on a file system without O_TMPFILE."""
-
-    def setUp(self) -> None:
-        # What a kernel does that knows no such flag: it opens the directory for writing, and says EISDIR.
-        self.patch(os, "O_TMPFILE", 0)
+class NamedLocalStorageTests(NamedCase, StorageContract, SynchronousTestCase):
+    pass

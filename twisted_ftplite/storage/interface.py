@@ -23,6 +23,33 @@ class Entry(NamedTuple):
     is_directory: bool
 
 
+class Attributes(NamedTuple):
+    """What `Storage.stat` and the listing with attributes tell of a name."""
+
+    kind: str
+    """``file``, ``directory``, ``link`` (one that dangles or leads out of the tree) or ``other``."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """When it was modified: nanoseconds since the epoch."""
+    mode: int
+    """The nine bits of permission."""
+    link: bool
+    """The name itself is a symbolic link; all else is of what it leads to, or of itself where `kind` is
+    ``link``."""
+
+
+class Upload(NamedTuple):
+    """Who sends a file, and what it will be."""
+
+    owner: str
+    """Partials belong to their owner: another one's are never seen, resumed or replaced."""
+    size: int | None
+    """Bytes the whole file will have, those of its partial included; None: unknown."""
+    resume: bool = False
+    """Go on at the end of the owner's partial."""
+
+
 class ReadHandle(Protocol):
     """A regular file, open for reading, as it was at that moment."""
 
@@ -78,8 +105,40 @@ class WriteHandle(Protocol):
         """Forget it and everything written.  After `publish`, or a second time, it does nothing."""
 
 
+class UploadHandle(WriteHandle, Protocol):
+    """What `Storage.open_write` gives: a `WriteHandle` that can be broken off and gone on with.
+
+    Who made it ends it, by exactly one of `publish`, `discard` and `keep`.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes it holds, those of a partial it goes on with included.  Never waits."""
+
+    def grown(self, count: int) -> None:
+        """The caller has spliced ``count`` bytes into `fileno`.  Never waits."""
+
+    def set_attributes(self, mtime_ns: int | None, mode: int | None) -> None:
+        """What the file shall have when it is published; None: as without.  Never waits.
+
+        ``mtime_ns`` are nanoseconds since the epoch; of ``mode`` the nine bits of permission count.
+        """
+
+    def keep(self) -> None:
+        """The upload broke off: what has arrived becomes, or stays, the owner's partial.
+
+        `discard` instead where it was opened without an `Upload`, holds nothing, had an error, or where
+        another upload of this owner to this name holds the partial by now.  Raises nothing.
+        """
+
+
 class Storage(Protocol):
-    """A tree of files."""
+    """A tree of files.
+
+    Partials: what has arrived of an upload that broke off, one for each name and owner, which no
+    listing shows.  An upload announced with more than `Limits.resumable_size` bytes, or of unknown size,
+    is its owner's partial from the start, so that it outlives the process; a smaller one from `keep` on.
+    """
 
     def open_read(self, path: Path) -> ReadHandle:
         """Raises `FileNotFound`, `IsADirectory`, `NotARegularFile`, `NotADirectory`, `PermissionDenied`."""
@@ -87,12 +146,33 @@ class Storage(Protocol):
     def open_read_now(self, path: Path) -> ReadHandle | None:
         """The same from what the system holds in memory, never waiting; None: use `open_read`."""
 
-    def open_write(self, path: Path) -> WriteHandle:
+    def open_write(self, path: Path, upload: Upload | None = None) -> UploadHandle:
         """Begin a file that `WriteHandle.publish` will put at ``path``, whose directory must exist.
 
+        With an ``upload`` the space for what it announces is set aside, and partials that nobody writes
+        are removed for it, the oldest first, where that is enough.  One that does not resume replaces its
+        owner's partial, unless that is being written.
+
         Raises `IsADirectory`, `NotARegularFile`, `FileNotFound`, `NotADirectory`, `PermissionDenied`,
-        `DiskFull`.
+        `NameNotAllowed`, `DiskFull`; to resume also `OffsetNotValid` (there is no partial) and
+        `LimitReached` (it is being written, by this process or another).
         """
+
+    @property
+    def partials(self) -> tuple[int, int]:
+        """How many partials nobody writes to, and their bytes, as far as `sweep` and uploads have told.
+
+        Never waits.
+        """
+
+    def partial_size(self, path: Path, owner: str) -> int | None:
+        """Bytes of the owner's partial of that name, also while it is written; None: there is none."""
+
+    def open_partial(self, path: Path, owner: str) -> ReadHandle:
+        """To hash it.  It may grow meanwhile.  Raises `FileNotFound` where there is none."""
+
+    def discard_partial(self, path: Path, owner: str) -> None:
+        """Remove it, if there is one.  Raises `LimitReached` where it is written, `PermissionDenied`."""
 
     def list(self, path: Path) -> Iterator[Entry]:
         """The names in a directory sorted by their bytes, or of a file its own; never the server's own.
@@ -101,5 +181,44 @@ class Storage(Protocol):
         Raises `FileNotFound`, `NotADirectory`, `PermissionDenied`, before it returns.
         """
 
+    def list_attributes(self, path: Path, *, whole_tree: bool = False) -> Iterator[tuple[str, Attributes]]:
+        """The same with attributes; what vanishes meanwhile is left out.
+
+        With ``whole_tree`` also what is in the directories below, but for those that may not be read; no
+        link is entered.  A name is then the path from the listed directory; they are sorted by the bytes
+        of that, so a directory comes before what it holds.  Nothing stays open between two steps.
+        """
+
+    def stat(self, path: Path) -> Attributes:
+        """Raises `FileNotFound`, `NotADirectory`, `PermissionDenied`."""
+
+    # What these change is durable when they return.  They act on links themselves, and raise
+    # `PermissionDenied` for the root, and `FileNotFound`, `NotADirectory`, `PermissionDenied`,
+    # `NameNotAllowed` and `DiskFull` as things are.
+
+    def make_directory(self, path: Path) -> None:
+        """Its parent must exist.  Raises `FileExists` where there is anything of that name."""
+
+    def remove_directory(self, path: Path) -> None:
+        """With its partials and what crashes left behind in it.
+
+        Raises `DirectoryNotEmpty` where there is anything else in it, or a partial that is being written.
+        """
+
+    def remove(self, path: Path) -> None:
+        """Whatever is no directory (`IsADirectory`)."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        """In one step, replacing what is no directory, or an empty directory by a directory.
+
+        Onto itself it does nothing.  Raises `DirectoryNotEmpty`, `IsADirectory` and `NotADirectory` where
+        what stands at ``new`` cannot be replaced by it, `NameNotAllowed` for a directory into itself, and
+        `NotSupported` from one file system to another.
+        """
+
     def sweep(self) -> int:
-        """Remove what a crash left behind and nobody holds; returns how many files that were."""
+        """Remove what a crash left behind and nobody holds; returns how many files that were.
+
+        Partials go when nothing was added to them for `Limits.keep_partials` seconds; the others are
+        counted.  To be called at the start, and now and then.
+        """

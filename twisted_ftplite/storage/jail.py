@@ -94,6 +94,10 @@ class Jail:
         """A new ``O_PATH`` descriptor, which the caller closes, of what ``path`` leads to."""
         return self._find(path, 0)
 
+    def find_itself(self, path: bytes) -> int:
+        """The same, of the link itself where the last name is one."""
+        return self._find(path, os.O_NOFOLLOW)
+
     def find_directory(self, path: bytes, *, links: bool = True) -> int:
         """The same for a directory (else ``ENOTDIR``); without ``links`` none is followed (``ELOOP``)."""
         return self._find(path, os.O_DIRECTORY, 0 if links else _RESOLVE_NO_SYMLINKS)
@@ -113,7 +117,8 @@ class Jail:
                     return self._openat2(path, os.O_PATH | flags, resolve)
                 except (BlockingIOError, InterruptedError):
                     continue
-        found = self._walk(path, links=resolve != _RESOLVE_NO_SYMLINKS)
+        follow_last = not flags & os.O_NOFOLLOW
+        found = self._walk(path, links=resolve != _RESOLVE_NO_SYMLINKS, follow_last=follow_last)
         if flags & os.O_DIRECTORY:
             try:
                 _check_directory(found)
@@ -131,7 +136,7 @@ class Jail:
             raise _failure(ctypes.get_errno())
         return found
 
-    def _walk(self, path: bytes, *, links: bool) -> int:
+    def _walk(self, path: bytes, *, links: bool, follow_last: bool) -> int:
         """What openat2 does, by hand."""
         ahead = _segments(path)  # the next one is the last
         passed: list[bytes] = []  # the names between the root and here, none of which was a link
@@ -157,7 +162,7 @@ class Jail:
                     here = _replace(here, os.open(".", os.O_PATH, dir_fd=self._root))
                     continue
                 found = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=here)
-                if stat.S_ISLNK(os.fstat(found).st_mode):
+                if (ahead or follow_last) and stat.S_ISLNK(os.fstat(found).st_mode):
                     ahead += _follow(found, links_left)
                     links_left -= 1
                     continue

@@ -5,39 +5,33 @@ Plain blocking code: whoever calls it does so in a thread, but for what `interfa
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator
 
-from ..errors import IsADirectory, NameNotAllowed, PermissionDenied, from_oserror
+from ..errors import FileExists, IsADirectory, PermissionDenied, from_oserror
 from ..limits import Limits
-from ..protocol.paths import RESERVED, Path
+from ..protocol.paths import Path
+from . import listing, tree
 from .border import translated
-from .interface import Buffer, Entry, ReadHandle
-from .jail import Jail, reopen
+from .interface import Attributes, Entry, ReadHandle, Upload
+from .jail import Jail
+from .names import encoded, parent_and_name
 from .reading import LocalReadHandle, check_regular, read_cached, read_whole, reopen_for_reading
 from .snapshot import Snapshot
 from .sweep import sweep
-from .unnamed import UnnamedFile
+from .uploads import LocalWriteHandle, Uploads
 
 _DEFAULT_LIMITS = Limits()
-
-_LEADS_NOWHERE = frozenset(
-    (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.ENAMETOOLONG)
-)
-"""What a link says that dangles or leads outside: it is listed as a plain name."""
-
-_DIRECTORY, _LINK, _OTHER = b"\0d", b"\0l", b"\0o"
-"""What is kept behind a name while a listing is sorted: NUL is in no name and comes before all that is."""
 
 
 class LocalStorage:
     """The tree beneath ``root``, which links do not leave.
 
     ``umask`` are the permission bits that new files lack, whatever the process's own is.  ``walk`` does
-    without openat2.  The constructor alone raises a bare `OSError`, in the operator's terms: no such root,
-    no ``/proc``.  The root stays open until `close`.
+    without openat2.  ``clock`` are seconds since the epoch.  The constructor alone raises a bare `OSError`,
+    in the operator's terms: no such root, no ``/proc``.  The root stays open until `close`.
     """
 
     def __init__(
@@ -48,12 +42,15 @@ class LocalStorage:
         limits: Limits = _DEFAULT_LIMITS,
         read_only: bool = False,
         walk: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._jail = Jail(root, walk=walk)
         self._answers_now = self._jail.answers_from_cache and hasattr(os, "RWF_NOWAIT")
-        self._mode = 0o666 & ~umask
+        self._umask = umask
         self._small_file = limits.small_file
         self._read_only = read_only
+        self._uploads = Uploads(self._jail, limits, clock)
+        self._sweeping = threading.Lock()
         self.unswept = 0
         """Directories and files the last `sweep` could not look at or remove; for the log."""
 
@@ -62,33 +59,31 @@ class LocalStorage:
         """A line for the log at the start, or nothing."""
         return self._jail.notice
 
+    @property
+    def partials(self) -> tuple[int, int]:
+        return self._uploads.books.held()
+
     def close(self) -> None:
         """Let go of the root: handles stay usable for reading, but nothing more is opened or published."""
         self._jail.close()
 
+    # Reading.
+
     def open_read(self, path: Path) -> ReadHandle:
         with translated():
-            found = self._jail.find(_encoded(path))
+            found = self._jail.find(encoded(path))
             try:
                 check_regular(found)
                 file = reopen_for_reading(found)
             finally:
                 os.close(found)
-            try:
-                content = read_whole(file, self._small_file)
-                if content is None:
-                    return LocalReadHandle(file)
-            except BaseException:
-                os.close(file)
-                raise
-            os.close(file)
-            return Snapshot(content)
+            return self._read(file)
 
     def open_read_now(self, path: Path) -> ReadHandle | None:
         if not self._answers_now:
             return None
         try:
-            found = self._jail.find_cached(_encoded(path))
+            found = self._jail.find_cached(encoded(path))
         except (FileNotFoundError, NotADirectoryError, PermissionError) as failure:
             raise from_oserror(failure) from failure
         except OSError:
@@ -103,38 +98,105 @@ class LocalStorage:
             os.close(found)
         return self._read_now(file)
 
-    def open_write(self, path: Path) -> LocalWriteHandle:
-        if self._read_only:
-            raise PermissionDenied
-        if not path:
-            raise IsADirectory
-        parent, name = _encoded(path[:-1]), _encoded(path[-1:])
-        if b"/" in name or b"\0" in name or name in (b".", b".."):
-            raise NameNotAllowed  # it is given to calls that know no jail
-        with translated():
-            file = UnnamedFile(lambda: self._jail.find_directory(parent), name, self._mode)
-        return LocalWriteHandle(file)
-
     def list(self, path: Path) -> Iterator[Entry]:
         with translated():
-            found = self._jail.find(_encoded(path))
-            try:
-                if not stat.S_ISDIR(os.fstat(found).st_mode):
-                    return iter((Entry(path[-1], False),))
-                listed = reopen(found, os.O_RDONLY | os.O_DIRECTORY)
-            finally:
-                os.close(found)
-            try:
-                names = _names_with_kinds(listed)
-            finally:
-                os.close(listed)
-        return self._entries(path, names)
+            return listing.entries(self._jail, path)
+
+    def list_attributes(self, path: Path, *, whole_tree: bool = False) -> Iterator[tuple[str, Attributes]]:
+        with translated():
+            return listing.entries_with_attributes(self._jail, path, whole_tree=whole_tree)
+
+    def stat(self, path: Path) -> Attributes:
+        with translated():
+            return listing.attributes(self._jail, path)
+
+    # Uploads.
+
+    def open_write(self, path: Path, upload: Upload | None = None) -> LocalWriteHandle:
+        self._check_writable()
+        if not path:
+            raise IsADirectory
+        parent, name = parent_and_name(path)
+        with translated():
+            return self._uploads.open(parent, name, upload, 0o666 & ~self._umask)
+
+    def partial_size(self, path: Path, owner: str) -> int | None:
+        if not path:
+            return None
+        parent, name = parent_and_name(path)
+        with translated():
+            return self._uploads.size(parent, name, owner)
+
+    def open_partial(self, path: Path, owner: str) -> ReadHandle:
+        if not path:
+            raise IsADirectory
+        parent, name = parent_and_name(path)
+        with translated():
+            file = self._uploads.open_partial(parent, name, owner)
+            return self._read(file)
+
+    def discard_partial(self, path: Path, owner: str) -> None:
+        self._check_writable()
+        if path:
+            parent, name = parent_and_name(path)
+            with translated():
+                self._uploads.discard(parent, name, owner)
 
     def sweep(self) -> int:
         if self._read_only:
             return 0
-        removed, self.unswept = sweep(self._jail)
+        with self._sweeping:
+            self._uploads.books.begin_sweep()
+            try:
+                removed, self.unswept = sweep(self._jail, self._uploads.swept)
+            finally:
+                self._uploads.books.end_sweep()
         return removed
+
+    # The tree.
+
+    def make_directory(self, path: Path) -> None:
+        self._check_writable()
+        if not path:
+            raise FileExists
+        with translated():
+            tree.make_directory(self._jail, path, 0o777 & ~self._umask)
+
+    def remove_directory(self, path: Path) -> None:
+        self._check_changeable(path)
+        with translated():
+            tree.remove_directory(self._jail, self._uploads, path)
+
+    def remove(self, path: Path) -> None:
+        self._check_changeable(path)
+        with translated():
+            tree.remove(self._jail, path)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._check_changeable(old)
+        self._check_changeable(new)
+        with translated():
+            tree.rename(self._jail, self._uploads, old, new)
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise PermissionDenied
+
+    def _check_changeable(self, path: Path) -> None:
+        if self._read_only or not path:
+            raise PermissionDenied
+
+    def _read(self, file: int) -> ReadHandle:
+        """The handle of an open file, which is its own from now on."""
+        try:
+            content = read_whole(file, self._small_file)
+            if content is None:
+                return LocalReadHandle(file)
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+        return Snapshot(content)
 
     def _read_now(self, file: int) -> ReadHandle | None:
         """The handle of an open file, if what it needs is in memory; else the file is closed."""
@@ -149,82 +211,3 @@ class LocalStorage:
             raise
         handle.close()
         return Snapshot(content) if content is not None and whole else None
-
-    def _entries(self, directory: Path, names: Sequence[bytes]) -> Iterator[Entry]:
-        for each in names:
-            name = os.fsdecode(each[:-2])
-            is_directory = each.endswith(_DIRECTORY)
-            if each.endswith(_LINK):
-                is_directory = self._leads_to_directory((*directory, name))
-            yield Entry(name, is_directory)
-
-    def _leads_to_directory(self, link: Path) -> bool:
-        with translated():
-            try:
-                found = self._jail.find(_encoded(link))
-            except OSError as failure:
-                if failure.errno in _LEADS_NOWHERE:
-                    return False
-                raise
-            try:
-                return stat.S_ISDIR(os.fstat(found).st_mode)
-            finally:
-                os.close(found)
-
-
-class LocalWriteHandle:
-    """A `WriteHandle` around an `UnnamedFile`."""
-
-    waits = True
-
-    def __init__(self, file: UnnamedFile) -> None:
-        self._file = file
-
-    def fileno(self) -> int | None:
-        return self._file.fileno()
-
-    def write(self, data: Buffer) -> None:
-        with translated():
-            self._file.write(data)
-
-    def sync(self) -> None:
-        with translated():
-            self._file.sync()
-
-    def publish(self) -> None:
-        with translated():
-            self._file.publish()
-
-    def discard(self) -> None:
-        with translated():
-            self._file.discard()
-
-
-def _encoded(path: Path) -> bytes:
-    """The path as the jail takes it."""
-    try:
-        encoded = os.fsencode("/".join(path))
-    except UnicodeEncodeError as failure:
-        raise NameNotAllowed from failure
-    if b"\0" in encoded:
-        raise NameNotAllowed
-    return encoded or b"."
-
-
-def _names_with_kinds(directory: int) -> Sequence[bytes]:
-    """The sorted names of an open directory, the server's own left out, each with its kind behind it.
-
-    The kind comes with the name from the system, so no file is asked.
-    """
-    names = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith(RESERVED):
-                continue
-            if entry.is_symlink():
-                kind = _LINK
-            else:
-                kind = _DIRECTORY if entry.is_dir(follow_symlinks=False) else _OTHER
-            names.append(os.fsencode(entry.name) + kind)
-    names.sort()
-    return names

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 
-from ..errors import DiskFull, FileNotFound, FTPLiteError, IsADirectory, NotADirectory, PermissionDenied
+from ..errors import (
+    DirectoryNotEmpty,
+    FileExists,
+    FileNotFound,
+    IsADirectory,
+    LimitReached,
+    NameNotAllowed,
+    NotADirectory,
+    PermissionDenied,
+)
 from ..limits import Limits
-from ..protocol.paths import RESERVED, ROOT, Path, resolve
-from .interface import Buffer, Entry, ReadHandle
+from ..protocol.paths import ROOT, Path, resolve
+from .hidden import PARTIAL
+from .interface import Attributes, Entry, ReadHandle, Upload
+from .memory_tree import Directory, File, Tree, spelled
+from .memory_uploads import MemoryUploads, MemoryWriteHandle, Place
+from .names import parent_and_name
 from .snapshot import Snapshot
 
 _DEFAULT_LIMITS = Limits()
 
 
-class _File:
-    """What an inode is on a disk: a handle that has it open keeps it, whatever happens to its name."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-
-class _Directory(dict[str, "_File | _Directory"]):
-    """Names and what they stand for."""
-
-
 class MemoryStorage:
     """``files`` maps paths (``a/b.txt``) to their bytes; the directories on the way come into being.
 
-    ``capacity`` is how many bytes the files may have together with the one that is being written before
-    the disk is full; None: no bound.
+    ``capacity`` is how many bytes files, partials and what is being written may have together before the
+    disk is full; None: no bound.  ``clock`` are seconds since the epoch.
     """
 
     def __init__(
@@ -39,112 +43,205 @@ class MemoryStorage:
         limits: Limits = _DEFAULT_LIMITS,
         read_only: bool = False,
         capacity: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._root = _Directory()
+        self._lock = threading.RLock()
+        self._tree = Tree()
+        self._uploads = MemoryUploads(self._tree, self._lock, limits, capacity, clock)
         self._small_file = limits.small_file
         self._read_only = read_only
-        self._capacity = capacity
         for name, content in (files or {}).items():
             path = resolve(ROOT, name)
-            self._made_directory(path[:-1])[path[-1]] = _File(content)
+            self._tree.make_way(path[:-1])[path[-1]] = File(content, self._uploads.now())
 
     # For tests and examples, which have no other way to see or change what is stored.
 
     def files(self) -> dict[str, bytes]:
-        """All files with their bytes, by path (``a/b.txt``)."""
-        return dict(_files_beneath(self._root, ""))
-
-    def make_directory(self, name: str) -> None:
-        """And those on the way to it, where they are missing."""
-        self._made_directory(resolve(ROOT, name))
+        """All files with their bytes, by path (``a/b.txt``); partials too, by names of the server's own."""
+        with self._lock:
+            return {name: bytes(each.content) for name, each in self._tree.files()}
 
     def overwrite(self, name: str, content: bytes) -> None:
         """Change a file in place, under the handles that have it open, as another program may."""
-        file = self._find(resolve(ROOT, name))
-        if isinstance(file, _Directory):
-            raise IsADirectory
-        file.content = content
+        with self._lock:
+            file = self._tree.find(resolve(ROOT, name))
+            if isinstance(file, Directory):
+                raise IsADirectory
+            file.content = content
+            file.mtime_ns = self._uploads.now()
 
-    # The contract.
+    @property
+    def partials(self) -> tuple[int, int]:
+        """How many partials nobody writes to, and their bytes."""
+        return self._uploads.books.held()
+
+    # Reading.
 
     def open_read(self, path: Path) -> ReadHandle:
-        file = self._find(path)
-        if isinstance(file, _Directory):
-            raise IsADirectory
-        if len(file.content) <= self._small_file:
-            return Snapshot(file.content)
-        return MemoryReadHandle(file)
+        with self._lock:
+            file = self._tree.find(path)
+            if isinstance(file, Directory):
+                raise IsADirectory
+            if len(file.content) <= self._small_file:
+                return Snapshot(bytes(file.content))
+            return MemoryReadHandle(file)
 
     def open_read_now(self, path: Path) -> ReadHandle | None:
         return self.open_read(path)
 
-    def open_write(self, path: Path) -> MemoryWriteHandle:
-        if self._read_only:
-            raise PermissionDenied
-        self.check_free_for_file(path)
-        return MemoryWriteHandle(self, path)
-
     def list(self, path: Path) -> Iterator[Entry]:
-        found = self._find(path)
-        if isinstance(found, _File):
-            return iter((Entry(path[-1], False),))
-        entries = [
-            Entry(name, isinstance(each, _Directory))
-            for name, each in tuple(found.items())
-            if not name.startswith(RESERVED)
-        ]
+        with self._lock:
+            found = self._tree.find(path)
+            if isinstance(found, File):
+                return iter((Entry(path[-1], False),))
+            entries = [Entry(name, isinstance(each, Directory)) for name, each in found.shown()]
         return iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
 
-    def sweep(self) -> int:
-        return 0
+    def list_attributes(self, path: Path, *, whole_tree: bool = False) -> Iterator[tuple[str, Attributes]]:
+        with self._lock:
+            found = self._tree.find(path)
+            if isinstance(found, File):
+                return iter(((path[-1], found.attributes()),))
+            entries = list(self._tree.below(found, "", whole_tree=whole_tree))
+        return iter(sorted(entries, key=lambda entry: os.fsencode(entry[0])))
 
-    # For the handles.
+    def stat(self, path: Path) -> Attributes:
+        with self._lock:
+            return self._tree.find(path).attributes()
 
-    def check_free_for_file(self, path: Path) -> None:
-        """Raises what stands against a file there."""
-        if not path or isinstance(self._directory(path[:-1]).get(path[-1]), _Directory):
-            raise IsADirectory
+    # Uploads.
 
-    def check_space(self, count: int) -> None:
-        """Raises `DiskFull` where ``count`` bytes more would be too many."""
-        if self._capacity is not None and count + sum(map(len, self.files().values())) > self._capacity:
-            raise DiskFull
+    def open_write(self, path: Path, upload: Upload | None = None) -> MemoryWriteHandle:
+        with self._lock:
+            self._check_writable()
+            self._uploads.check_free_for_file(path)
+            return self._uploads.open(path, upload)
 
-    def put_in_place(self, path: Path, content: bytes) -> None:
-        """A new file under this name; the one that stood there lives on for who has it open."""
-        self.check_free_for_file(path)
-        self._directory(path[:-1])[path[-1]] = _File(content)
+    def partial_size(self, path: Path, owner: str) -> int | None:
+        with self._lock:
+            found = self._find_partial(path, owner)
+            return None if found is None else len(found.content)
 
-    def _find(self, path: Path) -> _File | _Directory:
-        here: _File | _Directory = self._root
-        for segment in path:
-            if isinstance(here, _File):
-                raise NotADirectory
-            if segment not in here:
+    def open_partial(self, path: Path, owner: str) -> ReadHandle:
+        with self._lock:
+            if not path:
+                raise IsADirectory
+            found = self._find_partial(path, owner)
+            if found is None:
                 raise FileNotFound
-            here = here[segment]
-        return here
+            return Snapshot(bytes(found.content))
 
-    def _directory(self, path: Path) -> _Directory:
-        found = self._find(path)
-        if isinstance(found, _File):
-            raise NotADirectory
-        return found
+    def discard_partial(self, path: Path, owner: str) -> None:
+        with self._lock:
+            self._check_writable()
+            if self._find_partial(path, owner) is not None:
+                self._uploads.remove(self._uploads.place(path, owner))
 
-    def _made_directory(self, path: Path) -> _Directory:
-        here = self._root
-        for segment in path:
-            child = here.setdefault(segment, _Directory())
-            if isinstance(child, _File):
+    def sweep(self) -> int:
+        if self._read_only:
+            return 0
+        with self._lock:
+            self._uploads.books.begin_sweep()
+            removed = self._sweep(ROOT, self._tree.root)
+            self._uploads.books.end_sweep()
+        return removed
+
+    # The tree.
+
+    def make_directory(self, path: Path) -> None:
+        with self._lock:
+            self._check_writable()
+            if not path:
+                raise FileExists
+            parent = self._parent(path)
+            if path[-1] in parent:
+                raise FileExists
+            made = parent[path[-1]] = Directory()
+            made.mtime_ns = self._uploads.now()
+
+    def remove_directory(self, path: Path) -> None:
+        with self._lock:
+            self._check_changeable(path)
+            parent, found = self._parent(path), self._tree.find(path)
+            if isinstance(found, File):
                 raise NotADirectory
-            here = child
-        return here
+            self._empty(path, found)
+            del parent[path[-1]]
+
+    def remove(self, path: Path) -> None:
+        with self._lock:
+            self._check_changeable(path)
+            parent, found = self._parent(path), self._tree.find(path)
+            if isinstance(found, Directory):
+                raise IsADirectory
+            del parent[path[-1]]
+
+    def rename(self, old: Path, new: Path) -> None:
+        with self._lock:
+            self._check_changeable(old)
+            self._check_changeable(new)
+            source, target = self._parent(old), self._parent(new)
+            moved, replaced = self._tree.find(old), target.get(new[-1])
+            if moved is replaced:
+                return
+            if new[: len(old)] == old:
+                raise NameNotAllowed("A directory cannot be moved into itself.")
+            self._make_way_for(moved, new, replaced)
+            target[new[-1]] = source.pop(old[-1])
+            self._uploads.books.moved(spelled(old), spelled(new))
+
+    def _make_way_for(self, moved: File | Directory, new: Path, replaced: File | Directory | None) -> None:
+        if isinstance(replaced, Directory):
+            if isinstance(moved, File):
+                raise IsADirectory
+            self._empty(new, replaced)
+        elif replaced is not None and isinstance(moved, Directory):
+            raise NotADirectory
+
+    def _empty(self, path: Path, directory: Directory) -> None:
+        """Of partials; raises `DirectoryNotEmpty` where there is more."""
+        if directory.shown():
+            raise DirectoryNotEmpty
+        for name in tuple(directory):
+            try:
+                self._uploads.remove(Place(path, directory, name))
+            except LimitReached as failure:
+                raise DirectoryNotEmpty("A file is being uploaded into it.") from failure
+
+    def _find_partial(self, path: Path, owner: str) -> File | None:
+        if not path:
+            return None
+        try:
+            return self._uploads.find(self._uploads.place(path, owner))
+        except (FileNotFound, NotADirectory):
+            return None
+
+    def _sweep(self, path: Path, directory: Directory) -> int:
+        removed = 0
+        for name, each in tuple(directory.items()):
+            if isinstance(each, Directory):
+                removed += self._sweep((*path, name), each)
+            elif name.startswith(os.fsdecode(PARTIAL)):
+                removed += self._uploads.swept(Place(path, directory, name), each)
+        return removed
+
+    def _parent(self, path: Path) -> Directory:
+        parent_and_name(path)
+        return self._tree.directory(path[:-1])
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise PermissionDenied
+
+    def _check_changeable(self, path: Path) -> None:
+        if self._read_only or not path:
+            raise PermissionDenied
 
 
 class MemoryReadHandle:
     """A `ReadHandle` of a file that is not small: its bytes may change in place, as a disk's may."""
 
-    def __init__(self, file: _File) -> None:
+    def __init__(self, file: File) -> None:
         self._file = file
         self._opened = file.content
 
@@ -160,66 +257,10 @@ class MemoryReadHandle:
         return None
 
     def read(self, offset: int, count: int) -> bytes:
-        return self._file.content[offset : offset + count]
+        return bytes(self._file.content[offset : offset + count])
 
     def changed(self) -> bool:
         return self._file.content is not self._opened
 
     def close(self) -> None:
         return None
-
-
-class MemoryWriteHandle:
-    """A `WriteHandle` that gathers bytes."""
-
-    waits = False
-
-    def __init__(self, storage: MemoryStorage, path: Path) -> None:
-        self._storage = storage
-        self._path = path
-        self._written: bytearray | None = bytearray()
-        self._failure: FTPLiteError | None = None
-
-    def fileno(self) -> None:
-        return None
-
-    def write(self, data: Buffer) -> None:
-        written = self._checked()
-        try:
-            self._storage.check_space(len(written) + memoryview(data).nbytes)
-        except FTPLiteError as failure:
-            self._failure = failure
-            raise
-        written += data
-
-    def sync(self) -> None:
-        self._checked()
-
-    def publish(self) -> None:
-        written = self._checked()
-        try:
-            self._storage.put_in_place(self._path, bytes(written))
-        except FTPLiteError as failure:
-            self._failure = failure
-            raise
-        finally:
-            self.discard()
-
-    def discard(self) -> None:
-        self._written = None
-
-    def _checked(self) -> bytearray:
-        """What was written so far; raises the first error again."""
-        if self._failure is not None:
-            raise self._failure
-        if self._written is None:
-            raise ValueError("published or discarded")
-        return self._written
-
-
-def _files_beneath(directory: _Directory, prefix: str) -> Iterator[tuple[str, bytes]]:
-    for name, each in tuple(directory.items()):
-        if isinstance(each, _Directory):
-            yield from _files_beneath(each, f"{prefix}{name}/")
-        else:
-            yield prefix + name, each.content

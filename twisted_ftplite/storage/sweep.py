@@ -1,13 +1,15 @@
-"""Removing what a crash left behind: temporary names that nobody holds."""
+"""Removing what a crash left behind: hidden names that nobody holds."""
 
 from __future__ import annotations
 
 import os
-import stat
+from collections.abc import Callable
 from typing import NamedTuple
 
+from .hidden import PARTIAL, TEMPORARY, remove_unheld
 from .jail import Jail, reopen
-from .unnamed import TEMPORARY, hold
+
+_HIDDEN = (TEMPORARY, PARTIAL)
 
 
 class Swept(NamedTuple):
@@ -19,11 +21,12 @@ class Swept(NamedTuple):
     """Directories and files that could not be looked at or removed; all else was swept."""
 
 
-def sweep(jail: Jail) -> Swept:
+def sweep(jail: Jail, partial: Callable[[bytes, int, bytes], bool]) -> Swept:
     """Walk the whole tree, no link followed, one directory open at a time.
 
-    A temporary name that is in use is safe, in this process and in others: whoever makes one holds
-    its file locked from before it has the name until after it has lost it (`unnamed`).
+    A hidden name that is in use is safe, in this process and in others: whoever makes one holds its file
+    locked (`hidden`).  ``partial`` is called for each partial, with the path of its directory, that opened,
+    and its name; it says whether it removed it.
     """
     removed = failed = 0
     ahead = [b"."]
@@ -35,11 +38,14 @@ def sweep(jail: Jail) -> Swept:
             failed += 1
             continue
         try:
-            directories, temporaries = _look(directory)
-            ahead.extend(path + b"/" + name for name in directories)
-            for name in temporaries:
+            directories, hidden = _look(directory)
+            ahead.extend(name if path == b"." else path + b"/" + name for name in directories)
+            for name in hidden:
                 try:
-                    removed += _remove_if_abandoned(directory, name)
+                    if name.startswith(PARTIAL):
+                        removed += partial(path, directory, name)
+                    else:
+                        removed += _remove_if_abandoned(directory, name)
                 except OSError:
                     failed += 1
         except OSError:
@@ -58,33 +64,22 @@ def _open(jail: Jail, path: bytes) -> int:
 
 
 def _look(directory: int) -> tuple[list[bytes], list[bytes]]:
-    """The names of a directory's directories, and of its temporary files."""
+    """The names of a directory's directories, and the hidden ones of its files."""
     directories = []
-    temporaries = []
+    hidden = []
     with os.scandir(directory) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
             if entry.is_dir(follow_symlinks=False):
                 directories.append(name)
-            elif name.startswith(TEMPORARY) and entry.is_file(follow_symlinks=False):
-                temporaries.append(name)
-    return directories, temporaries
+            elif name.startswith(_HIDDEN) and entry.is_file(follow_symlinks=False):
+                hidden.append(name)
+    return directories, hidden
 
 
 def _remove_if_abandoned(directory: int, name: bytes) -> bool:
     """Whether it was removed.  Raises what the system says where it cannot be opened, locked or removed."""
     try:
-        # For writing, because NFS gives exclusive locks to nobody else; without waiting, should it be a FIFO.
-        descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-    except FileNotFoundError:
-        return False  # it has its real name by now, or was discarded
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return False
-        hold(descriptor)
-        os.unlink(name, dir_fd=directory)
-    except (BlockingIOError, FileNotFoundError):
+        return remove_unheld(directory, name)
+    except BlockingIOError:
         return False
-    finally:
-        os.close(descriptor)
-    return True

@@ -2,32 +2,28 @@
 `get` write into.
 
 It speaks the system's language: bare `OSError`, bytes for names.  Linux gives it ``O_TMPFILE``; elsewhere,
-and on file systems without, it lives under a random name that begins with `TEMPORARY`.  Either way a
-flock(2) is held on it for as long as it is in the making: `sweep` takes a temporary name that nobody
-holds for what a crash left behind.
+and on file systems without, it lives under a hidden name (`hidden`).  So does what shall outlive the
+process: a partial.  Either way it is locked for as long as it is in the making.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import secrets
 import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..protocol.paths import RESERVED
+from .hidden import PRIVATE, create, is_named, temporary_name
 from .interface import Buffer
 
-TEMPORARY = os.fsencode(RESERVED) + b"tmp-"
-"""Temporary names begin so."""
+_ATTEMPTS = 4
+"""Times a hidden name is taken from an older file, should others do the same."""
 
-_NO_UNNAMED_FILES = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL))
-"""What file systems and kernels without O_TMPFILE say to it; each has its own idea."""
 
-_ATTEMPTS = 16
-"""Temporary names tried: a sweeper may take one in the instant before it is locked."""
+def _nothing() -> None:
+    """What there is to do before most files are closed."""
 
 
 class UnnamedFile:
@@ -35,28 +31,35 @@ class UnnamedFile:
 
     ``open_directory`` gives a descriptor of that directory (``O_PATH`` is enough), which is closed here
     after each use: at the start, at the end, and never held in between.  ``mode`` are the nine bits of
-    a new file; one that is replaced keeps its own.  The constructor raises ``EISDIR`` where ``name`` is
-    a directory, ``ENXIO`` where it is neither a regular file nor a link, and what the system says.
+    a new file; one that is replaced keeps its own.  ``make`` gives, for the directory, the descriptor of
+    a file that is held and the hidden name it has; ``before_close`` is called when it has its last name,
+    while it is still held.  The constructor raises ``EISDIR`` where ``name`` is a directory, ``ENXIO``
+    where it is neither a regular file nor a link, and what the system says.
     """
 
     waits = True
 
-    def __init__(self, open_directory: Callable[[], int], name: bytes, mode: int) -> None:
+    def __init__(
+        self,
+        open_directory: Callable[[], int],
+        name: bytes,
+        mode: int,
+        *,
+        make: Callable[[int], tuple[int, bytes | None]] = create,
+        before_close: Callable[[], None] = _nothing,
+    ) -> None:
         self._open_directory = open_directory
         self._name = name
+        self._before_close = before_close
         self._failure: OSError | None = None
         self._synced_size: int | None = None
+        self._mtime_ns: int | None = None
+        self._mode_is_given = False
         directory = open_directory()
         try:
             kept = _mode_of_replaced(directory, name)
             self._mode = mode if kept is None else kept
-            self._descriptor, self._temporary = _create(directory)
-            try:
-                os.fchmod(self._descriptor, self._mode)  # the process's umask has no say
-            except OSError:
-                self._remove_temporary(directory)
-                os.close(self._descriptor)
-                raise
+            self._descriptor, self._temporary = make(directory)
         finally:
             os.close(directory)
 
@@ -76,15 +79,25 @@ class UnnamedFile:
             self._failure = failure
             raise
 
+    def set_attributes(self, mtime_ns: int | None, mode: int | None) -> None:
+        """What the published file shall have; None: as without."""
+        self._mtime_ns = mtime_ns
+        if mode is not None:
+            self._mode_is_given = True
+            self._mode = mode & 0o777
+            self._synced_size = None
+
     def sync(self) -> None:
         """fsync(2), unless that was done and nothing was appended since."""
         self._check_usable()
         try:
-            size = os.fstat(self._descriptor).st_size
-            if size != self._synced_size:
+            found = os.fstat(self._descriptor)
+            if found.st_size != self._synced_size:
+                if found.st_mode & 0o777 != self._mode:
+                    os.fchmod(self._descriptor, self._mode)  # the process's umask has no say
                 # Never again after an error: the kernel may forget what it could not write.
                 os.fsync(self._descriptor)
-                self._synced_size = size
+                self._synced_size = found.st_size
         except OSError as failure:
             self._failure = failure
             raise
@@ -97,6 +110,7 @@ class UnnamedFile:
         """
         self._check_usable()
         try:
+            self._set_time()
             self.sync()
             directory = self._open_directory()
             try:
@@ -108,6 +122,34 @@ class UnnamedFile:
             self.discard()
             raise
         self._close()
+
+    def keep(
+        self,
+        hidden: bytes,
+        clear: Callable[[int, bytes], object],
+        told: Callable[[os.stat_result], None],
+    ) -> None:
+        """Leave it under this hidden name, for who goes on with it.
+
+        ``clear`` removes, in the directory, what an older upload left there, unless that is held;
+        ``told`` hears of what was left now, while it is held.
+
+        `discard` instead where it holds nothing, had an error, or somebody else holds that name.  It is
+        not synced: that may take long, and who goes on with it is waiting.  A kill -9 takes nothing of it,
+        after a power cut it may be shorter, and what the disk failed to write meanwhile is told by the
+        fsync before it is published, or, where the kernel has forgotten that with the file's pages, by the
+        checksum that is compared before more is added.
+        """
+        try:
+            left = self._leave(hidden, clear)
+        except OSError:
+            left = None
+        if left is None:
+            self.discard()
+        else:
+            told(left)
+            with suppress(OSError):
+                self._close()
 
     def discard(self) -> None:
         """Forget it and all that was written.  After `publish`, or a second time, it does nothing."""
@@ -123,31 +165,71 @@ class UnnamedFile:
         finally:
             self._close()
 
+    def _set_time(self) -> None:
+        """Last of all: a partial's age is told by it, should this process die now."""
+        if self._mtime_ns is not None:
+            try:
+                os.utime(self._descriptor, ns=(time.time_ns(), self._mtime_ns))
+            except OverflowError as failure:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from failure
+            self._synced_size = None
+
+    def _leave(self, hidden: bytes, clear: Callable[[int, bytes], object]) -> os.stat_result | None:
+        if self._descriptor < 0 or self._failure is not None or self._temporary not in (None, hidden):
+            return None
+        found = os.fstat(self._descriptor)
+        if not found.st_size:
+            return None
+        if found.st_mode & 0o777 != PRIVATE:
+            os.fchmod(self._descriptor, PRIVATE)
+        if self._temporary is None:
+            directory = self._open_directory()
+            try:
+                self._link_hidden(directory, hidden, clear)
+            finally:
+                os.close(directory)
+        return found
+
+    def _link_hidden(self, directory: int, hidden: bytes, clear: Callable[[int, bytes], object]) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                os.link(self._path(), hidden, dst_dir_fd=directory, follow_symlinks=True)
+            except FileExistsError:
+                clear(directory, hidden)
+            else:
+                self._temporary = hidden
+                return
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
     def _place(self, directory: int) -> None:
         # fsync wants a real descriptor, not O_PATH; if there is none to be had, nothing has happened yet.
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=directory)
         try:
             # After the long sync, right before the step: what is replaced may have changed.
             while (kept := _mode_of_replaced(directory, self._name)) not in (None, self._mode):
+                if kept is None or self._mode_is_given:
+                    break
                 self._mode = kept
                 os.fchmod(self._descriptor, kept)
                 os.fsync(self._descriptor)
             if self._temporary is None:
                 self._link(directory)
-            else:
+            elif is_named(directory, self._temporary, self._descriptor):
                 os.replace(self._temporary, self._name, src_dir_fd=directory, dst_dir_fd=directory)
                 self._temporary = None
+            else:  # another directory is where its own was
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             os.fsync(listed)
         finally:
             os.close(listed)
 
     def _link(self, directory: int) -> None:
         """Give the nameless file its name: link(2) replaces nothing, so a taken name needs two steps."""
-        source = f"/proc/self/fd/{self._descriptor}"
+        source = self._path()
         try:
             os.link(source, self._name, dst_dir_fd=directory, follow_symlinks=True)
         except FileExistsError:
-            temporary = _temporary_name()
+            temporary = temporary_name()
             os.link(source, temporary, dst_dir_fd=directory, follow_symlinks=True)
             self._temporary = temporary
             try:
@@ -159,8 +241,11 @@ class UnnamedFile:
 
     def _remove_temporary(self, directory: int) -> None:
         temporary, self._temporary = self._temporary, None
-        if temporary is not None:
+        if temporary is not None and is_named(directory, temporary, self._descriptor):
             os.unlink(temporary, dir_fd=directory)
+
+    def _path(self) -> str:
+        return f"/proc/self/fd/{self._descriptor}"
 
     def _check_usable(self) -> None:
         if self._failure is not None:
@@ -171,6 +256,7 @@ class UnnamedFile:
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
+            self._before_close()
             os.close(descriptor)
 
 
@@ -179,14 +265,6 @@ def process_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def hold(descriptor: int) -> None:
-    """Lock a temporary file for as long as the descriptor is open.
-
-    Raises `BlockingIOError` where somebody holds it, another `OSError` where the file system has no locks.
-    """
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _mode_of_replaced(directory: int, name: bytes) -> int | None:
@@ -204,50 +282,3 @@ def _mode_of_replaced(directory: int, name: bytes) -> int | None:
         return None
     code = errno.EISDIR if stat.S_ISDIR(found) else errno.ENXIO
     raise OSError(code, os.strerror(code))
-
-
-def _create(directory: int) -> tuple[int, bytes | None]:
-    """A new empty file that is held: its descriptor, and its temporary name where it had to have one."""
-    descriptor = _create_unnamed(directory)
-    if descriptor is not None:
-        with suppress(OSError):  # no locks there: then no sweep removes anything either
-            hold(descriptor)  # it stays with the file when that gets a name
-        return descriptor, None
-    for _ in range(_ATTEMPTS):
-        name = _temporary_name()
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
-        if not _lost_to_a_sweep(descriptor):
-            return descriptor, name
-        os.close(descriptor)
-    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-
-def _lost_to_a_sweep(descriptor: int) -> bool:
-    """Hold a new temporary file, unless a sweep came before that and holds it, or has removed it already."""
-    try:
-        hold(descriptor)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # no locks there: then no sweep removes anything either
-    return os.fstat(descriptor).st_nlink == 0
-
-
-def _create_unnamed(directory: int) -> int | None:
-    """None where the system, or the directory's file system, has no unnamed files."""
-    if not hasattr(os, "O_TMPFILE"):
-        return None
-    try:
-        descriptor = os.open(".", os.O_RDWR | os.O_TMPFILE, 0o600, dir_fd=directory)
-    except OSError as failure:
-        if failure.errno in _NO_UNNAMED_FILES:
-            return None
-        raise
-    if os.path.exists(f"/proc/self/fd/{descriptor}"):
-        return descriptor
-    os.close(descriptor)  # no /proc: it could never be given its name
-    return None
-
-
-def _temporary_name() -> bytes:
-    return TEMPORARY + secrets.token_hex(16).encode("ascii")
