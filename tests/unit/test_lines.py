@@ -17,7 +17,6 @@ from twisted_ftplite.errors import (
     UnexpectedMessage,
     UnknownCommand,
 )
-from twisted_ftplite.protocol import listing
 from twisted_ftplite.protocol.lines import (
     VERBS,
     Command,
@@ -35,7 +34,7 @@ from twisted_ftplite.protocol.lines import (
     parse_number,
     spell_argument,
 )
-from twisted_ftplite.protocol.paths import ROOT, check_segment, resolve, spell
+from twisted_ftplite.protocol.paths import ROOT, check_segment, is_same, resolve, spell
 
 COMMANDS: dict[bytes, tuple[str, str | None]] = {
     b"ls": ("ls", None),
@@ -63,6 +62,8 @@ FIELDS: dict[bytes, tuple[FieldName, str]] = {
     b"Data channel port: 51234\r": (FieldName.DATA_CHANNEL_PORT, " 51234"),
     b"Data channel port:51234": (FieldName.DATA_CHANNEL_PORT, "51234"),
     b"Transfer complete: a: b": (FieldName.TRANSFER_COMPLETE, " a: b"),
+    b"partial CHECKSUM: xxh128 00": (FieldName.PARTIAL_CHECKSUM, " xxh128 00"),
+    b"Checksum: xxh128": (FieldName.CHECKSUM, " xxh128"),  # the verb has no colon
     b"Help: x": (FieldName.HELP, " x"),  # the first word is "Help:", which is no verb
 }
 STATUSES: dict[bytes, tuple[str, str]] = {
@@ -312,6 +313,22 @@ class ArgumentTests(SynchronousTestCase):
                     with pytest.raises(BadSyntax):
                         command.arguments()
 
+    def test_verbs_with_an_algorithm(self) -> None:
+        for name in ("stat", "checksum"):
+            for line, meant in {
+                f"{name} a b": ("a b",),
+                f'{name} "a"': ("a",),
+                f'{name} "a" "sha256"': ("a", "sha256"),
+            }.items():
+                command = decode(line.encode())
+                assert isinstance(command, Command)
+                assert command.arguments() == meant
+            for line in (name, f'{name} "a" "b" "c"', f'{name} "a" sha256', f'{name} a "sha256"  '):
+                command = decode(line.encode())
+                assert isinstance(command, Command)
+                with pytest.raises(BadSyntax):
+                    command.arguments()
+
     def test_two_bare_words_are_one_argument(self) -> None:
         with pytest.raises(BadSyntax):
             Command(VERBS["mv"], "a b").arguments()
@@ -533,51 +550,15 @@ class PathTests(SynchronousTestCase):
         with pytest.raises(NameNotAllowed):
             check_segment(".ftplite-upload")
 
-
-LISTING = [
-    ("a", False),
-    ("b", True),
-    (" c", False),
-    ('"', True),
-    ("\udcff", True),
-    ("d\n", False),
-    ("é 😀", False),
-]
-
-
-class ListingTests(SynchronousTestCase):
-    def test_plain(self) -> None:
-        assert b"".join(listing.plain(LISTING)) == (
-            b'a\nb/\n" c"\n"\\"/"\n"\\udcff/"\n"d\\n"\n' + "é 😀\n".encode()
-        )
-
-    def test_there_and_back(self) -> None:
-        assert list(listing.parse_plain(b"".join(listing.plain(LISTING)))) == LISTING
-        assert list(listing.parse_plain(b"")) == []
-
-    def test_a_space_before_the_slash_needs_no_quotes(self) -> None:
-        assert list(listing.plain([("a ", True), ("a ", False)])) == [b"a /\n", b'"a "\n']
-        assert list(listing.parse_plain(b'a /\n"a "\n')) == [("a ", True), ("a ", False)]
-
-    def test_what_is_no_listing(self) -> None:
-        for data in (
-            b"a",
-            b"\n",
-            b"a\n\n",
-            b"/\n",
-            b"a/b\n",
-            b"a//\n",
-            b"\xff\n",
-            b"a\r\n",
-            b'"a" "b"\n',
-            b'"a\n',
-            b'"\\u0000"\n',
-            b" a\n",
-        ):
-            with pytest.raises(BadSyntax):
-                list(listing.parse_plain(data))
-
-    def test_names_that_would_lead_elsewhere(self) -> None:
-        for data in (b".\n", b"..\n", b"./\n", b"../\n"):
-            with pytest.raises(BadSyntax):
-                list(listing.parse_plain(data))
+    def test_same(self) -> None:
+        for directory, one, other, same in [
+            (ROOT, "a", "/a", True),
+            (ROOT, "a", "b", False),
+            (("d",), "a", "/a", False),
+            (("d",), "a", "../d/a/", True),
+            (("d",), ".", "", True),
+            (ROOT, "a\0", "a\0", False),
+            (ROOT, ".ftplite-x", ".ftplite-x", False),
+        ]:
+            assert is_same(directory, one, other) == same, (one, other)
+            assert is_same(directory, other, one) == same, (one, other)

@@ -85,6 +85,15 @@ KNOWN_LINES = st.sampled_from(
         b"Transfer complete: .ftplite-x",
         b"Working: 5 bytes",
         b"Format: json",
+        b"Format: xml",
+        b"Depth: all",
+        b"Start offset: 1 bytes",
+        b"Byte count: 1 bytes",
+        b"Checksum: xxh128",
+        b"Checksum: frob",
+        b"Checksum: xxh128 99aa06d3014798d86001c324468d497f",
+        b"Modified: 2026-11-22T13:00:00.123456Z",
+        b"Mode: 0640",
         b"FAILURE: Disk full.",
         b"FAILURE: Moon full.",
         b"SUCCESS: Goodbye.",
@@ -224,9 +233,14 @@ MOVES = st.sampled_from(["answer", "answer to put", "finish", "refuse", "interna
 
 class SessionProperties(SynchronousTestCase):
     @QUICK
-    @given(st.lists(st.one_of(ANY_LINE, MOVES), max_size=25), st.booleans())
-    def test_only_our_events_and_no_exception(self, script: list[bytes | str], clings: bool) -> None:
+    @given(st.lists(st.one_of(ANY_LINE, MOVES), max_size=25), st.booleans(), st.booleans())
+    def test_only_our_events_and_no_exception(
+        self, script: list[bytes | str], clings: bool, offers: bool
+    ) -> None:
         host = Host(Limits(queue_size=200), clings=clings)
+        if offers:
+            host.session.features = ("json", "offset", "checksum", "modified")
+            host.session.algorithms = ("xxh128",)
         told: list[object] = []
         for step in script:
             if isinstance(step, bytes):

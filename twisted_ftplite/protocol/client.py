@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..errors import Broken, Failure, FTPLiteError, NameNotAllowed, ProtocolViolation
 from ..limits import Limits
+from .client_order import FIELDS, ORDER, READY, Kind, Stage
 from .lines import (
     Field,
     FieldName,
@@ -26,45 +26,9 @@ from .lines import (
     encode_size,
     spell_argument,
 )
-from .paths import ROOT, resolve
-
-
-class Stage(Enum):
-    """How far a command has come."""
-
-    ASKED = auto()
-    """Nothing has come back but fields."""
-
-    MOVING = auto()
-    """The server said ``Ready to …``."""
-
-    AGREED = auto()
-    """Both completions have been said; only the final status is missing."""
-
-    OVER = auto()
-
-
-class Kind(Enum):
-    """What a line is to the oldest command."""
-
-    READY = auto()
-    FIELD = auto()
-    SUCCESS = auto()
-    REFUSAL = auto()
-
-
-ORDER: dict[tuple[bool, Stage], frozenset[Kind]] = {
-    (False, Stage.ASKED): frozenset({Kind.FIELD, Kind.SUCCESS, Kind.REFUSAL}),
-    (True, Stage.ASKED): frozenset({Kind.READY, Kind.REFUSAL}),
-    (True, Stage.MOVING): frozenset({Kind.FIELD, Kind.REFUSAL}),
-    (True, Stage.AGREED): frozenset({Kind.SUCCESS, Kind.REFUSAL}),
-}
-"""What may come, by whether the command is a transfer and by its stage; anything else breaks the protocol.
-
-``Working`` may come at any time and is not in the table.
-"""
-
-_READY = {"ls": Success.READY_TO_SEND, "get": Success.READY_TO_SEND, "put": Success.READY_TO_RECEIVE}
+from .options import Options, encode_options
+from .paths import ROOT, Path, is_same
+from .values import Checksum, parse_checksum, parse_mode, parse_time
 
 
 class Ready(NamedTuple):
@@ -72,13 +36,33 @@ class Ready(NamedTuple):
 
 
 class SizeTold(NamedTuple):
-    """Step 5 of a get: how many bytes the server sends."""
+    """Step 5 of a get."""
 
     size: int
+    """Bytes of the whole file, whatever part of it was asked for."""
+
+
+class ModifiedTold(NamedTuple):
+    """When the file of a get was modified."""
+
+    mtime_ns: int
+    """Nanoseconds since the epoch."""
+
+
+class ModeTold(NamedTuple):
+    """The nine bits of permission of the file of a get."""
+
+    mode: int
+
+
+class ChecksumTold(NamedTuple):
+    """What the server says it sent in a get, made by the algorithm that was asked for."""
+
+    checksum: Checksum
 
 
 class Completed(NamedTuple):
-    """The server's completion has come."""
+    """The server's completion has come; behind its checksum, where one was asked for in a get."""
 
 
 class Told(NamedTuple):
@@ -93,7 +77,7 @@ class Over(NamedTuple):
     error: FTPLiteError | None
 
 
-Event = Ready | SizeTold | Completed | Told | Over
+Event = Ready | SizeTold | ModifiedTold | ModeTold | ChecksumTold | Completed | Told | Over
 
 
 @dataclass(slots=True, eq=False)
@@ -102,9 +86,12 @@ class Exchange:
 
     verb: str
     arguments: tuple[str, ...]
+    options: Options = field(default_factory=Options)
+    """What is asked for at step 3."""
+
     stage: Stage = Stage.ASKED
-    size: int | None = None
-    """Bytes the server announced."""
+    told: set[FieldName] = field(default_factory=set)
+    """The fields of the transfer that have come, each of which comes once."""
 
     server_completed: bool = False
     client_completed: bool = False
@@ -112,7 +99,7 @@ class Exchange:
     @property
     def transfers(self) -> bool:
         """Whether it has a data channel."""
-        return self.verb in _READY
+        return self.verb in READY
 
     def _agree(self) -> None:
         if self.server_completed and self.client_completed:
@@ -125,6 +112,9 @@ class ClientSession:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._exchanges: deque[Exchange] = deque()
+        self.directory: Path = ROOT
+        """The working directory, where a completion's name is taken from; who asks for ``cd`` sets it."""
+
         self.greeted = False
         self.lost: FTPLiteError | None = None
         """Why the session is over; None while it is not."""
@@ -134,25 +124,33 @@ class ClientSession:
 
     # What goes to the server.
 
-    def ask(self, verb: str, *arguments: str) -> tuple[Exchange, bytes]:
-        """A command, answered behind those asked before.  Raises `NameNotAllowed` where it is too long."""
+    def ask(self, verb: str, *arguments: str, options: Options | None = None) -> tuple[Exchange, bytes]:
+        """A command, answered behind those asked before.  Raises `NameNotAllowed` where it is too long.
+
+        ``options`` are those that `announce` will ask for: what the server has to say depends on them.
+        """
         line = encode_command(verb, *arguments)
         if len(line) > self._limits.line_length - len(FieldName.TRANSFER_COMPLETE):
             raise NameNotAllowed("The name is longer than a line of the protocol.")
-        exchange = Exchange(verb, arguments)
+        exchange = Exchange(verb, arguments, options or Options())
         self._exchanges.append(exchange)
         return exchange, line
 
-    def announce(self, port: int, size: int | None = None) -> bytes:
+    def announce(self, port: int, size: int | None = None, options: Options | None = None) -> bytes:
         """Step 3, which may be sent ahead of the answer; ``size`` is of a put, None while unknown."""
         told = encode_size(FieldName.FILE_SIZE, size) if size is not None else b""
-        return told + encode_field(FieldName.DATA_CHANNEL_PORT, str(port))
+        asked = b"".join(encode_options(options)) if options is not None else b""
+        return told + asked + encode_field(FieldName.DATA_CHANNEL_PORT, str(port))
 
-    def complete(self, exchange: Exchange, size: int | None = None) -> bytes:
-        """Our completion; ``size`` where it was not announced."""
+    def complete(
+        self, exchange: Exchange, size: int | None = None, checksum: Checksum | None = None
+    ) -> bytes:
+        """Our completion; of a put with ``size`` where it was not announced, ``checksum`` if that was."""
         exchange.client_completed = True
         exchange._agree()
         told = encode_size(FieldName.FILE_SIZE, size) if size is not None else b""
+        if checksum is not None:
+            told += encode_field(FieldName.CHECKSUM, str(checksum))
         name = spell_argument(*exchange.arguments) if exchange.arguments else "."
         return told + encode_field(FieldName.TRANSFER_COMPLETE, name)
 
@@ -239,26 +237,49 @@ class ClientSession:
             raise self._violation("It sent a command")
         if message.kind != "SUCCESS":
             return Kind.REFUSAL
-        ready = _READY.get(exchange.verb)
+        ready = READY.get(exchange.verb)
         return Kind.READY if ready is not None and message.says(ready) else Kind.SUCCESS
 
     def _receive_field(self, exchange: Exchange, message: Field) -> Event | None:
         if not exchange.transfers:
+            message.text()
             return Told(message)
-        match message.name:
-            case FieldName.FILE_SIZE if exchange.verb == "get" and exchange.size is None:
-                exchange.size = message.size()
-                return SizeTold(exchange.size)
-            case FieldName.TRANSFER_COMPLETE if not exchange.server_completed:
-                name = exchange.arguments[0] if exchange.arguments else "."
-                if resolve(ROOT, message.argument()) != resolve(ROOT, name):
-                    raise self._violation("Its completion names another file")
-                exchange.server_completed = True
-                exchange._agree()
-                return Completed()
-            case FieldName.FILE_SIZE | FieldName.TRANSFER_COMPLETE:
-                raise self._violation(f"It sent {message.name} out of turn")
-        return None
+        name = message.name
+        if name not in FIELDS:
+            return None
+        late = exchange.server_completed or name in exchange.told
+        if late or exchange.verb not in FIELDS[name]:
+            raise self._violation(f"It sent {name} out of turn")
+        exchange.told.add(name)
+        match name:
+            case FieldName.FILE_SIZE:
+                return SizeTold(message.size())
+            case FieldName.MODIFIED:
+                return ModifiedTold(parse_time(message.text()))
+            case FieldName.MODE:
+                return ModeTold(parse_mode(message.text()))
+            case FieldName.CHECKSUM:
+                return self._receive_checksum(exchange, parse_checksum(message.text()))
+        return self._receive_completion(exchange, message.argument())
+
+    def _receive_checksum(self, exchange: Exchange, checksum: Checksum) -> Event | None:
+        asked = exchange.options.checksum
+        if asked is not None and checksum.algorithm != asked:
+            raise self._violation("Its checksum is another one than was asked for")
+        return ChecksumTold(checksum) if asked is not None else None
+
+    def _receive_completion(self, exchange: Exchange, name: str) -> Event:
+        own = exchange.arguments[0] if exchange.arguments else "."
+        if not is_same(self.directory, name, own):
+            raise self._violation("Its completion names another file")
+        if exchange.verb == "get":
+            if FieldName.FILE_SIZE not in exchange.told:
+                raise self._violation("It completed a file without a size")
+            if exchange.options.checksum is not None and FieldName.CHECKSUM not in exchange.told:
+                raise self._violation("It completed without the checksum that was asked for")
+        exchange.server_completed = True
+        exchange._agree()
+        return Completed()
 
     def _violation(self, what: str) -> ProtocolViolation:
         self.lost = ProtocolViolation(f"{what}.")

@@ -58,8 +58,15 @@ _ROWS = (
     Verb("rmdir", "rmdir path", (1, 1), "remove an empty directory", "files", "delete"),
     Verb("rm", "rm path", (1, 1), "remove a file", "files", "delete"),
     Verb("mv", 'mv "from" "to"', (2, 2), "rename, replacing a file", "files", "rename"),
-    Verb("stat", "stat path", (1, 1), "describe a name", "files", "list"),
-    Verb("checksum", "checksum name", (1, 2), "tell a file's checksum", "checksum", "get"),
+    Verb("stat", 'stat path, or stat "path" "algorithm"', (1, 2), "describe a name", "files", "list"),
+    Verb(
+        "checksum",
+        'checksum name, or checksum "name" "algorithm"',
+        (1, 2),
+        "tell a file's checksum",
+        "checksum",
+        "get",
+    ),
     Verb("starttls", "starttls", (0, 0), "turn to TLS", "tls", before_login=True),
     Verb("login", "login name", (1, 1), "say who one is", "login", before_login=True),
     Verb("password", "password secret", (1, 1), "prove it", "login", before_login=True),
@@ -88,6 +95,7 @@ class FieldName(StrEnum):
     MODIFIED = "Modified"
     MODE = "Mode"
     PARTIAL_SIZE = "Partial size"
+    PARTIAL_CHECKSUM = "Partial checksum"
     FORMAT = "Format"
     DEPTH = "Depth"
     START_OFFSET = "Start offset"
@@ -265,12 +273,15 @@ def parse_argument(text: str) -> tuple[str, ...]:
             value, end = _json.raw_decode(text, end + 1)
         except ValueError:
             raise BadSyntax("That is no JSON string.") from None
-        meant.append(_join_bytes(value))
+        meant.append(join_bytes(value))
     return tuple(meant)
 
 
-def _join_bytes(text: str) -> str:
-    """Spell a name in the one way that ``os.fsdecode`` would, whatever way it was escaped."""
+def join_bytes(text: str) -> str:
+    """Spell a name in the one way that ``os.fsdecode`` would, whatever way it was escaped.
+
+    Raises `BadSyntax` for a lone surrogate that stands for no byte.
+    """
     if _ANY_SURROGATE.search(text) is None:
         return text
     if _ANY_SURROGATE.search(_NOT_UTF8_BYTE.sub("", text)) is not None:
@@ -285,7 +296,7 @@ def spell_argument(*arguments: str) -> str:
     """
     if len(arguments) == 1 and _may_be_bare(arguments[0]):
         return arguments[0]
-    return " ".join(map(_quote, arguments))
+    return " ".join(map(quote, arguments))
 
 
 def _may_be_bare(text: str) -> bool:
@@ -298,7 +309,8 @@ def _may_be_bare(text: str) -> bool:
     )
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """A name as a JSON string, the way the wire has it.  Raises `BadSyntax` as `spell_argument` does."""
     if _ANY_SURROGATE.search(_NOT_UTF8_BYTE.sub("", text)) is not None:
         raise BadSyntax("A lone surrogate stands for a byte only from dc80 to dcff.")
     quoted = json.dumps(text, ensure_ascii=False)

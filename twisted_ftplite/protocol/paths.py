@@ -36,6 +36,14 @@ def resolve(directory: Path, argument: str) -> Path:
     return tuple(segments)
 
 
+def is_same(directory: Path, one: str, other: str) -> bool:
+    """Whether two arguments lead to one place; what no file can be named is not even the same as itself."""
+    try:
+        return resolve(directory, one) == resolve(directory, other)
+    except NameNotAllowed:
+        return False
+
+
 def check_segment(segment: str) -> None:
     """Raises `NameNotAllowed` where no file may have this name."""
     if segment.startswith(RESERVED):

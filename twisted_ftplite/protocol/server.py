@@ -7,16 +7,15 @@ with `ServerSession.receive`, obeys what `ServerSession.events` yields, and asks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from ..errors import (
-    BadSyntax,
     Broken,
     ConnectionLost,
     Failure,
     FTPLiteError,
-    NameNotAllowed,
+    NotSupported,
     ServerShuttingDown,
     TooManyFailures,
     TransferCancelled,
@@ -24,7 +23,7 @@ from ..errors import (
     UnknownCommand,
 )
 from ..limits import Limits
-from .events import Announced, Begin, Close, Completed, Ended, Event, InputOver, Say, SizeTold
+from .events import Announced, Begin, Close, Ended, Event, InputOver, Say
 from .lines import (
     Command,
     Field,
@@ -37,7 +36,7 @@ from .lines import (
     encode_success,
 )
 from .order import ORDER, TOO_LONG, Kind, Move, State, classify
-from .paths import ROOT, Path, resolve
+from .paths import ROOT, Path
 from .transfer import Transfer
 from .waiting import WaitingLines
 
@@ -50,8 +49,19 @@ class ServerSession:
     """One client's session."""
 
     limits: Limits
+    features: Container[str] = ()
+    """The names of what the server offers of section 6: ``checksum``, without what stands behind it."""
+
+    algorithms: Container[str] = ()
+    """The checksums it can make; any other that is asked for is ``FAILURE: Not supported.``"""
+
     state: State = State.IDLE
     directory: Path = ROOT
+    """The working directory; whoever runs ``cd`` sets it."""
+
+    knows_modified: bool = False
+    """Whether it has asked for the features, or used `Modified` or `Mode`: nobody else is told these."""
+
     transfer: Transfer | None = None
     command: Command | None = None
     draining: bool = False
@@ -161,8 +171,9 @@ class ServerSession:
 
     def answer(self, phrase: Success, *, receives: bool) -> bytes:
         """Step 2, said when a transfer can begin; what the client sent ahead is then looked at."""
+        assert self.command is not None
         self.state = State.OFFERED
-        self.transfer = Transfer(receives)
+        self.transfer = Transfer(self.command, receives, self.directory)
         self._look_ahead()
         if self.state is State.OFFERED and (self.draining or self.input_over):
             self._break(ServerShuttingDown() if self.draining else ConnectionLost())
@@ -245,6 +256,7 @@ class ServerSession:
         if self.draining:
             self._close(ServerShuttingDown())
             return
+        self.knows_modified = self.knows_modified or command.verb.name == "features"
         self.command = command
         self.state = State.RUNNING
         self._events.append(Begin(command))
@@ -260,7 +272,7 @@ class ServerSession:
         else:
             self._count_bad(error)
 
-    def _count_bad(self, error: Broken) -> None:
+    def _count_bad(self, error: FTPLiteError) -> None:
         bad = isinstance(error, UnknownCommand | UnexpectedMessage)
         self._bad_lines = self._bad_lines + 1 if bad else 0
 
@@ -269,38 +281,17 @@ class ServerSession:
         transfer = self.transfer
         assert transfer is not None
         try:
-            match message.name:
-                case FieldName.FILE_SIZE if transfer.receives:
-                    if transfer.tell_size(message.size()):
-                        self._events.append(SizeTold(message.size()))
-                case FieldName.DATA_CHANNEL_PORT if self.state is State.OFFERED:
-                    port = message.number()
-                    self.state = State.MOVING
-                    self._events.append(Announced(port))
-                case FieldName.WORKING:
-                    transfer.workings += 1
-                case FieldName.TRANSFER_COMPLETE if self.state is State.MOVING:
-                    self._note_completion(transfer, message.argument())
-                case _ if self.state is State.OFFERED:
-                    raise UnexpectedMessage("The data channel port was due.")
-        except Broken as problem:
+            event = transfer.note(message, self.features, self.algorithms)
+        except (Broken, NotSupported) as problem:
             self._count_bad(problem)
             self._break(problem)
-
-    def _note_completion(self, transfer: Transfer, name: str) -> None:
-        assert self.command is not None
-        meant = self.command.arguments() or (".",)
-        try:
-            same = resolve(self.directory, name) == resolve(self.directory, meant[0])
-        except NameNotAllowed:  # no file has that name, so this one has not
-            same = False
-        if not same:
-            raise UnexpectedMessage("The completion names another file.")
-        if transfer.receives and transfer.size is None:
-            raise BadSyntax("The file size was due before the completion.")
-        if not transfer.completed:
-            transfer.completed = True
-            self._events.append(Completed())
+            return
+        options = transfer.options
+        self.knows_modified = self.knows_modified or options.mtime_ns is not None or options.mode is not None
+        if isinstance(event, Announced):
+            self.state = State.MOVING
+        if event is not None:
+            self._events.append(event)
 
     def _cancel(self, error: FTPLiteError) -> None:
         """``abort``: every unfinished command ends, those that wait in their turn."""

@@ -1,21 +1,40 @@
-"""What a client has said about the running transfer."""
+"""What a client says about the running transfer, and what follows from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
 
-from ..errors import BadSyntax
+from ..errors import BadSyntax, UnexpectedMessage
+from .events import Announced, Completed, Event, SizeTold
+from .lines import Command, Field, FieldName
+from .options import Options, note
+from .paths import ROOT, Path, is_same
+from .values import Checksum, parse_checksum
 
 
 @dataclass(slots=True)
 class Transfer:
     """One transfer, from step 2 to its end."""
 
+    command: Command
     receives: bool
     """Whether the server is the one that receives."""
 
+    directory: Path = ROOT
+    """The working directory, from which the name in a completion is taken."""
+
+    options: Options = field(default_factory=Options)
+    """What was asked for at step 3; nothing is added once the port was told."""
+
+    port: int | None = None
+    """Announced by the client, well-formed and no more; None until step 3 is over."""
+
     size: int | None = None
-    """Bytes announced by the client; None while unknown."""
+    """Bytes of the whole file, announced by the client; None while unknown."""
+
+    checksum: Checksum | None = None
+    """What the client says it is sending, made by the algorithm of its option; told before `completed`."""
 
     completed: bool = False
     """Whether the client's completion has come."""
@@ -23,10 +42,57 @@ class Transfer:
     workings: int = 0
     """How often the client has said that it is busy."""
 
-    def tell_size(self, size: int) -> bool:
-        """Whether this is news.  Raises `BadSyntax` where another size was told before."""
-        if self.size is not None and self.size != size:
+    def note(self, message: Field, features: Container[str], algorithms: Container[str]) -> Event | None:
+        """Take one field; returns what the host is to be told.
+
+        Raises what ends the command: one of `Broken`, or `NotSupported`.
+        """
+        moving = self.port is not None
+        match message.name:
+            case FieldName.WORKING:
+                self.workings += 1
+            case FieldName.FILE_SIZE if self.receives:
+                return self._tell_size(message.size())
+            case FieldName.DATA_CHANNEL_PORT if not moving:
+                self.port = message.number()
+                return Announced(self.port)
+            case FieldName.CHECKSUM if moving and self._checksum_due:
+                self._tell_checksum(parse_checksum(message.text()))
+            case FieldName.TRANSFER_COMPLETE if moving:
+                return self._complete(message.argument())
+            case _ if not moving:
+                note(self.options, message, self.command.verb.name, features, algorithms)
+        return None
+
+    @property
+    def _checksum_due(self) -> bool:
+        """Whether the client is the one to say a checksum."""
+        return self.receives and self.options.checksum is not None
+
+    def _tell_size(self, size: int) -> SizeTold | None:
+        if self.size is None:
+            self.size = size
+            return SizeTold(size)
+        if self.size != size:
             raise BadSyntax("Another file size was told before.")
-        news = self.size is None
-        self.size = size
-        return news
+        return None
+
+    def _tell_checksum(self, checksum: Checksum) -> None:
+        if checksum.algorithm != self.options.checksum:
+            raise BadSyntax(f"A checksum by {self.options.checksum} was asked for.")
+        if self.checksum not in (None, checksum):
+            raise BadSyntax("Another checksum was told before.")
+        self.checksum = checksum
+
+    def _complete(self, name: str) -> Completed | None:
+        meant = self.command.arguments() or (".",)
+        if not is_same(self.directory, name, meant[0]):
+            raise UnexpectedMessage("The completion names another file.")
+        if self.receives and self.size is None:
+            raise BadSyntax("The file size was due before the completion.")
+        if self._checksum_due and self.checksum is None:
+            raise BadSyntax("The checksum was due before the completion.")
+        if self.completed:
+            return None
+        self.completed = True
+        return Completed()
