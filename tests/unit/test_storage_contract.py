@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Hashable
 from pathlib import Path as LocalPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,11 +16,12 @@ from twisted_ftplite.errors import (
     DiskFull,
     FileNotFound,
     IsADirectory,
+    NameNotAllowed,
     NotADirectory,
     PermissionDenied,
 )
 from twisted_ftplite.limits import Limits
-from twisted_ftplite.storage.interface import Entry, Storage
+from twisted_ftplite.storage.interface import Entry, Storage, Upload
 from twisted_ftplite.storage.local import LocalStorage
 from twisted_ftplite.storage.memory import MemoryStorage
 
@@ -235,6 +237,54 @@ class StorageContract(StorageCase):
                 continue
             assert handle is None
 
+    def version(self, name: str) -> Hashable:
+        """What both ways of opening it say."""
+        handle = self.storage.open_read(tuple(name.split("/")))
+        version = handle.version
+        assert version is not None
+        handle.close()
+        at_once = self.storage.open_read_now(tuple(name.split("/")))
+        if at_once is not None:
+            assert at_once.version == version
+            at_once.close()
+        return version
+
+    def test_attributes_of_an_open_file(self) -> None:
+        self.fill({"a": SMALL, "b": LARGE})
+        for name in "ab":
+            for handle in (self.storage.open_read((name,)), self.storage.open_read_now((name,))):
+                if handle is not None:
+                    told = self.storage.stat((name,))
+                    assert (handle.size, handle.mtime_ns, handle.mode) == told[1:4]
+                    handle.close()
+
+    def test_attributes_are_those_of_the_moment_it_was_opened(self) -> None:
+        for content in (SMALL, LARGE):
+            self.fill({"a": content})
+            handle = self.storage.open_read(("a",))
+            before = handle.size, handle.mtime_ns, handle.mode, handle.version
+            time.sleep(0.01)
+            self.overwrite("a", b"other" * 100)
+            assert (handle.size, handle.mtime_ns, handle.mode, handle.version) == before
+            assert hash(handle.version) == hash(before[3])
+            handle.close()
+
+    def test_version(self) -> None:
+        for content in (SMALL, LARGE):
+            self.fill({"a": content, "b": content})
+            seen = {self.version("a"), self.version("b")}
+            assert self.version("a") in seen
+            assert len(seen) == 2
+            self.put("a", content)
+            seen.add(self.version("a"))
+            for _ in range(2):
+                time.sleep(0.01)
+                self.overwrite("a", content)
+                seen.add(self.version("a"))
+            assert len(seen) == 5
+            self.storage.rename(("a",), ("b",))
+            assert self.version("b") == self.version("b")
+
     # Writing.
 
     def test_put(self) -> None:
@@ -323,6 +373,32 @@ class StorageContract(StorageCase):
                 self.storage.open_write(path)
         assert self.stored() == {"file": SMALL}
 
+    def test_asked_before_where_no_file_can_be_put(self) -> None:
+        self.fill({"file": SMALL}, "directory")
+        for path, error in (
+            ((), IsADirectory),
+            (("directory",), IsADirectory),
+            (("missing", "a"), FileNotFound),
+            (("file", "a"), NotADirectory),
+            (("x" * 256,), NameNotAllowed),
+            (("a\0b",), NameNotAllowed),
+            ((".ftplite-a",), NameNotAllowed),
+        ):
+            with pytest.raises(error):
+                self.storage.check_write(path)
+        assert (self.stored(), self.storage.partials) == ({"file": SMALL}, (0, 0))
+
+    def test_the_place_of_a_file(self) -> None:
+        names = ["a", "b", "d/a", "d/b", "\udcff", "x" * 255]
+        self.fill({"d/a": SMALL}, "e")
+        places = {name: self.storage.check_write(tuple(name.split("/"))) for name in names}
+        assert len(set(places.values())) == len(names)
+        for name in ("a", "d/a"):
+            handle = self.storage.open_write(tuple(name.split("/")), Upload("me", None))
+            assert self.storage.check_write(tuple(name.split("/"))) == places[name]
+            handle.publish()
+            assert self.storage.check_write(tuple(name.split("/"))) == places[name]
+
     def test_directory_in_the_way_when_published(self) -> None:
         self.fill({})
         handle = self.storage.open_write(("a",))
@@ -343,6 +419,8 @@ class StorageContract(StorageCase):
             self.storage.open_write(("a",))
         with pytest.raises(PermissionDenied):
             self.storage.open_write(("b",))
+        with pytest.raises(PermissionDenied):
+            self.storage.check_write(("b",))
         assert self.storage.open_read(("a",)).content == SMALL
         assert self.storage.sweep() == 0
 

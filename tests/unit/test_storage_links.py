@@ -12,6 +12,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -21,15 +22,19 @@ from twisted_ftplite.errors import (
     FileNotFound,
     FTPLiteError,
     NotADirectory,
+    NotARegularFile,
     NotSupported,
     PermissionDenied,
     StorageFailed,
 )
 from twisted_ftplite.protocol.paths import Path
 from twisted_ftplite.storage.interface import Attributes, Upload
+from twisted_ftplite.storage.listing import in_order
 from twisted_ftplite.storage.local import LocalStorage
 
 from .test_storage_contract import LocalCase, WalkedCase
+
+NOBODY = 65534
 
 
 class LinksAndModesTests(LocalCase, SynchronousTestCase):
@@ -137,6 +142,52 @@ class LinksAndModesTests(LocalCase, SynchronousTestCase):
         self.storage.rename(("b",), ("d", "a"))
         assert self.stored() == {"d/a": b"1"}
 
+    def test_only_the_case_is_changed_where_the_file_system_knows_none(self) -> None:
+        self.fill({"a": b"1"})
+        stat_ = os.stat
+
+        def caseless(path: Any, **options: Any) -> os.stat_result:
+            return stat_(path.lower() if path in (b"a", b"A") else path, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "stat", caseless)
+            self.storage.rename(("a",), ("A",))
+        assert self.stored() == {"A": b"1"}
+
+    def test_all_links_to_one_place(self) -> None:
+        self.links()
+        place = self.storage.check_write(("d", "new"))
+        assert self.storage.check_write(("to_directory", "new")) == place
+        assert self.storage.check_write(("top", "d", "new")) == place
+        assert self.storage.check_write(("new",)) != place
+        self.storage.check_write(("out",))
+        for path in (("out", "new"), ("absolute", "new"), ("dangling", "new")):
+            with pytest.raises(FileNotFound):
+                self.storage.check_write(path)
+        os.mkfifo(self.root / "fifo")
+        with pytest.raises(NotARegularFile):
+            self.storage.check_write(("fifo",))
+
+    def as_nobody(self) -> None:
+        """The rest of a test, in a tree that is nobody's."""
+        if os.geteuid() == 0:
+            os.chown(self.root, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+            self.addCleanup(os.seteuid, 0)
+
+    def test_where_the_servers_user_may_not_write(self) -> None:
+        self.fill({})
+        self.as_nobody()
+        self.storage.make_directory(("d",))
+        for mode in (0o555, 0o444, 0o666, 0):
+            (self.root / "d").chmod(mode)
+            with pytest.raises(PermissionDenied):
+                self.storage.check_write(("d", "a"))
+            with pytest.raises(PermissionDenied):
+                self.storage.open_write(("d", "a"))
+        self.storage.remove_directory(("d",))
+        assert self.names() == []
+
     def test_durable_when_they_return(self) -> None:
         fsync = os.fsync
         synced: list[int] = []
@@ -201,6 +252,7 @@ class LinksAndModesTests(LocalCase, SynchronousTestCase):
             lambda: self.storage.remove_directory(path),
             lambda: self.storage.open_write(path, Upload("me", None, resume=True)),
             lambda: self.storage.open_write(path, Upload("me", None)).keep(),
+            lambda: self.storage.check_write(path),
             lambda: self.storage.open_partial(path, "me"),
             lambda: self.storage.partial_size(path, "me"),
         ]
@@ -259,6 +311,23 @@ class MountTests(LocalCase, SynchronousTestCase):
             self.storage.remove_directory(("mount",))
         with pytest.raises(PermissionDenied):
             self.storage.rename(("mount",), ("other",))
+
+
+class OrderTests(SynchronousTestCase):
+    def test_as_if_sorted_at_once(self) -> None:
+        names = [b"%d" % (number * 7919 % 100_000) for number in range(100_000)]
+        for count in (0, 1, 8192, 8193, 100_000):
+            given = names[:count]
+            parts = list(in_order(given[:]))
+            assert [name for part in parts for name in part] == sorted(given)
+            assert max(map(len, parts), default=0) <= 8192
+        for order in (sorted(names), sorted(names, reverse=True)):
+            assert [name for part in in_order(order[:]) for name in part] == sorted(names)
+
+    def test_without_the_servers_own(self) -> None:
+        names = [b"%s%d" % (begin, number) for begin in (b".ftplite-", b".", b"a") for number in range(9000)]
+        shown = sorted(name for name in names if not name.startswith(b".ftplite-"))
+        assert [name for part in in_order(names) for name in part] == shown
 
 
 class ManyNamesTests(LocalCase, SynchronousTestCase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
@@ -122,6 +123,84 @@ class PartialsContract(PartialsCase):
         handle.keep()
         self.storage.open_write(("a",), Upload("me", 3, resume=True)).publish()
         assert self.stored() == {"a": b"all"}
+
+    def test_resumed_at_another_place_than_was_asked_for(self) -> None:
+        """What a server does that finds another size than the client told: it lets go of it again."""
+        self.fill({})
+        for size in SIZES:
+            self.later = 0.0
+            self.upload("a", b"part", size).keep()
+            handle = self.storage.open_partial(("a",), "me")
+            before = handle.mtime_ns
+            handle.close()
+            time.sleep(0.01)
+            self.later = 5 * DAY
+            handle_again = self.upload("a", b"", size, resume=True)
+            handle_again.set_attributes(1, 0o400)
+            assert handle_again.size == 4
+            handle_again.keep()
+            assert (self.partial(), self.storage.partials) == (b"part", (1, 4))
+            handle = self.storage.open_partial(("a",), "me")
+            assert handle.mtime_ns == before
+            handle.close()
+            self.later = 7.1 * DAY
+            assert (self.storage.sweep(), self.partial()) == (1, None)
+
+    def test_taken_over(self) -> None:
+        """The later upload of an owner goes on where the older one was told to end."""
+        self.fill({})
+        for size in SIZES:
+            ghost = self.upload("a", b"one ", size)
+            ghost.write(b"two ")
+            ghost.keep()
+            handle = self.upload("a", b"three", size, resume=True)
+            ghost.keep()
+            ghost.discard()
+            with pytest.raises(ValueError, match="published or discarded"):
+                ghost.write(b"more")
+            handle.publish()
+            assert (self.stored(), self.storage.partials) == ({"a": b"one two three"}, (0, 0))
+
+    def test_what_it_holds_is_read(self) -> None:
+        self.fill({})
+        for size in SIZES:
+            handle = self.upload("a", b"one ", size)
+            assert (handle.read(0, 100), handle.read(1, 2), handle.read(4, 5)) == (b"one ", b"ne", b"")
+            handle.keep()
+            handle = self.upload("a", b"", size, resume=True)
+            assert handle.read(0, 100) == b"one "
+            handle.write(b"two")
+            assert handle.read(0, 100) == b"one two"
+            handle.write(b" three")
+            assert (handle.read(4, 9), handle.read(14, 1)) == (b"two three", b"")
+            handle.publish()
+            with pytest.raises(ValueError, match="published or discarded"):
+                handle.read(0, 1)
+            assert self.stored() == {"a": b"one two three"}
+
+    def test_what_it_holds_is_read_while_another_thread_writes(self) -> None:
+        self.fill({})
+        handle = self.upload("a", b"", None)
+        pieces = [b"%04d" % number * 25 for number in range(500)]
+        writing = threading.Thread(target=lambda: [handle.write(piece) for piece in pieces])
+        writing.start()
+        read = b""
+        while len(read) < 50_000:
+            read += handle.read(len(read), 1000)
+        writing.join()
+        assert read == b"".join(pieces)
+
+    def test_spliced_bytes_count(self) -> None:
+        self.fill({})
+        for size in SIZES:
+            handle = self.upload("a", b"one ", size)
+            descriptor = handle.fileno()
+            if descriptor is not None:
+                os.write(descriptor, b"two")
+                handle.spliced(3)
+                assert (handle.size, handle.read(0, 10)) == (7, b"one two")
+            handle.spliced(0)
+            handle.discard()
 
     def test_nothing_is_not_kept(self) -> None:
         self.fill({})
@@ -285,6 +364,21 @@ class PartialsContract(PartialsCase):
         handle.set_attributes(-1_000_000_000, None)
         handle.publish()
         assert self.storage.stat(("a",))[:4] == ("file", 2, -1_000_000_000, 0o644)
+
+    def test_the_time_a_file_shall_have_is_not_the_age_of_its_partial(self) -> None:
+        self.fill({})
+        for size in SIZES:
+            handle = self.upload("a", b"x", size)
+            handle.set_attributes(1, None)
+            handle.sync()
+            handle.keep()
+            assert (self.storage.sweep(), self.partial()) == (0, b"x")
+            handle = self.upload("a", b"y", size, resume=True)
+            handle.set_attributes(1, None)
+            handle.sync()
+            handle.write(b"z")
+            handle.publish()
+            assert self.storage.stat(("a",))[:3] == ("file", 3, 1)
 
     # What happens to partials.
 

@@ -136,7 +136,7 @@ class DiskSpaceTests(UploadsCase, SynchronousTestCase):
         assert len(started) == 1
         first = started[0]
         first.write(bytes(4 * MIB))
-        first.grown(0)
+        first.spliced(0)
         small = self.upload("small", b"", 2 * MIB)
         with pytest.raises(DiskFull):
             self.upload("more", b"", 2 * MIB)

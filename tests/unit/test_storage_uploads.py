@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -12,9 +13,15 @@ from collections.abc import Callable
 from pathlib import Path as LocalPath
 
 import pytest
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from twisted_ftplite.errors import FileNotFound, LimitReached, OffsetNotValid, StorageFailed
+from twisted_ftplite.errors import (
+    FileNotFound,
+    LimitReached,
+    OffsetNotValid,
+    PermissionDenied,
+    StorageFailed,
+)
 from twisted_ftplite.limits import Limits
 from twisted_ftplite.storage.hidden import open_held, partial_name
 from twisted_ftplite.storage.interface import Upload, UploadHandle
@@ -182,6 +189,46 @@ class OneFileTests(UploadsCase, SynchronousTestCase):
         handle.publish()
         assert (synced[0], len(synced)) == (5000, 2)
 
+    def synced(self) -> list[int]:
+        """Grows by an inode's number with each fsync from now on."""
+        fsync = os.fsync
+        synced: list[int] = []
+
+        def recorded(descriptor: int) -> None:
+            synced.append(os.fstat(descriptor).st_ino)
+            fsync(descriptor)
+
+        self.patch(os, "fsync", recorded)
+        return synced
+
+    def test_time_and_mode_that_were_told_early_cost_no_second_fsync(self) -> None:
+        self.fill({})
+        synced = self.synced()
+        handle = self.upload("a", size=3)
+        handle.set_attributes(1, 0o640)
+        handle.write(b"abc")
+        handle.sync()
+        handle.publish()
+        found = (self.root / "a").stat()
+        assert (found.st_mtime_ns, stat.S_IMODE(found.st_mode)) == (1, 0o640)
+        assert synced == [found.st_ino, self.root.stat().st_ino]
+
+    def test_a_file_system_that_keeps_no_modes(self) -> None:
+        self.fill({})
+
+        def refused(descriptor: int, mode: int) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        self.patch(os, "fchmod", refused)
+        for size in (10, None):
+            handle = self.upload("a", b"one ", size)
+            handle.sync()
+            handle.keep()
+            handle = self.upload("a", b"two", size, resume=True)
+            handle.set_attributes(None, 0o444)
+            handle.publish()
+            assert (self.root / "a").read_bytes() == b"one two"
+
     def test_spliced_bytes_are_told(self) -> None:
         self.fill({})
         self.upload("a", b"one ").keep()
@@ -190,7 +237,7 @@ class OneFileTests(UploadsCase, SynchronousTestCase):
         os.write(write_end, b"three")
         descriptor = handle.fileno()
         assert descriptor is not None
-        handle.grown(os.splice(read_end, descriptor, 5))
+        handle.spliced(os.splice(read_end, descriptor, 5))
         os.close(read_end)
         os.close(write_end)
         handle.write(b" four")
@@ -262,12 +309,40 @@ class OneFileTests(UploadsCase, SynchronousTestCase):
         self.upload("a", b"new").keep()
         assert (self.root / "b").read_bytes() == b"whole"
 
-    def test_a_mode_that_shuts_its_owner_out(self) -> None:
-        self.fill({})
+    def as_nobody(self) -> None:
+        """The rest of a test, in a tree that is nobody's."""
         if os.geteuid() == 0:
             os.chown(self.root, NOBODY, NOBODY)
             os.seteuid(NOBODY)
             self.addCleanup(os.seteuid, 0)
+
+    def test_a_second_upload_leaves_the_mode_of_the_first_alone(self) -> None:
+        self.fill({})
+        self.as_nobody()
+        first = self.upload("a", b"first")
+        first.set_attributes(None, 0o444)
+        first.sync()
+        self.upload("a", b"second").keep()
+        first.publish()
+        assert (self.root / "a").read_bytes() == b"first"
+        assert stat.S_IMODE((self.root / "a").stat().st_mode) == 0o444
+
+    def test_a_partial_that_another_user_left(self) -> None:
+        self.fill({})
+        if os.geteuid() != 0:
+            raise SkipTest("only root can be two users")
+        self.upload("a", b"theirs").keep()
+        self.as_nobody()
+        self.root.chmod(0o1777)
+        for size in (10, None):
+            self.upload("a", b"mine", size).publish()
+            assert (self.root / "a").read_bytes() == b"mine"
+            with pytest.raises(PermissionDenied):
+                self.upload("a", size=size, resume=True)
+
+    def test_a_mode_that_shuts_its_owner_out(self) -> None:
+        self.fill({})
+        self.as_nobody()
         self.crash("a", b"x", None, 0)
         handle = self.upload("b", b"x", 5)
         handle.set_attributes(None, 0)

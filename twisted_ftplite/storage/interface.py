@@ -8,7 +8,7 @@ never waits.  One handle is used by one thread at a time.  Every method raises t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple, Protocol
 
 from ..protocol.paths import Path
@@ -61,6 +61,22 @@ class ReadHandle(Protocol):
     def content(self) -> bytes | None:
         """All its bytes, where they were few enough to be read when it was opened; else None."""
 
+    @property
+    def mtime_ns(self) -> int:
+        """When it was modified, as of its opening: nanoseconds since the epoch."""
+
+    @property
+    def mode(self) -> int:
+        """The nine bits of permission, when it was opened."""
+
+    @property
+    def version(self) -> Hashable | None:
+        """What tells these bytes from those of any other file and from what they were and will be.
+
+        The same each time the file is opened until something about it changes, be it its name; of a file
+        of this machine device, inode, size and the times of both changes.  None where it cannot be told.
+        """
+
     def fileno(self) -> int | None:
         """A descriptor to send from without copying, or None where there is none.  Never waits."""
 
@@ -90,6 +106,9 @@ class WriteHandle(Protocol):
     def write(self, data: Buffer) -> None:
         """Append all of ``data``.  The first error sticks: the handle can then only be discarded."""
 
+    def spliced(self, count: int) -> None:
+        """The caller has spliced ``count`` bytes into `fileno`.  Never waits."""
+
     def sync(self) -> None:
         """Put what was written on stable storage; it stays without a name."""
 
@@ -115,8 +134,12 @@ class UploadHandle(WriteHandle, Protocol):
     def size(self) -> int:
         """Bytes it holds, those of a partial it goes on with included.  Never waits."""
 
-    def grown(self, count: int) -> None:
-        """The caller has spliced ``count`` bytes into `fileno`.  Never waits."""
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to ``count`` bytes of what it holds; empty at or behind the end.
+
+        Also while another thread writes, and after an error.  Where there is a `fileno`, pread(2) on that
+        does the same.
+        """
 
     def set_attributes(self, mtime_ns: int | None, mode: int | None) -> None:
         """What the file shall have when it is published; None: as without.  Never waits.
@@ -126,6 +149,8 @@ class UploadHandle(WriteHandle, Protocol):
 
     def keep(self) -> None:
         """The upload broke off: what has arrived becomes, or stays, the owner's partial.
+
+        A partial that it went on with and added nothing to is as it was, its age included.
 
         `discard` instead where it was opened without an `Upload`, holds nothing, had an error, or where
         another upload of this owner to this name holds the partial by now.  Raises nothing.
@@ -145,6 +170,13 @@ class Storage(Protocol):
 
     def open_read_now(self, path: Path) -> ReadHandle | None:
         """The same from what the system holds in memory, never waiting; None: use `open_read`."""
+
+    def check_write(self, path: Path) -> Hashable:
+        """Ask whether `open_write` would find anything against a file at ``path`` now, but for its size.
+
+        Returns the identity of the place, the same for all paths that lead there.  Raises `IsADirectory`,
+        `NotARegularFile`, `FileNotFound`, `NotADirectory`, `PermissionDenied`, `NameNotAllowed`.
+        """
 
     def open_write(self, path: Path, upload: Upload | None = None) -> UploadHandle:
         """Begin a file that `WriteHandle.publish` will put at ``path``, whose directory must exist.
@@ -177,8 +209,8 @@ class Storage(Protocol):
     def list(self, path: Path) -> Iterator[Entry]:
         """The names in a directory sorted by their bytes, or of a file its own; never the server's own.
 
-        Each step may wait, the first one longest: it reads and sorts all names.
-        Raises `FileNotFound`, `NotADirectory`, `PermissionDenied`, before it returns.
+        It reads all names before it returns, and each step may wait as well: what comes late is sorted
+        late.  Raises `FileNotFound`, `NotADirectory`, `PermissionDenied`, before it returns.
         """
 
     def list_attributes(self, path: Path, *, whole_tree: bool = False) -> Iterator[tuple[str, Attributes]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import random
 import stat
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,8 @@ from .interface import Attributes, Entry
 from .jail import Jail, reopen
 from .names import LEADS_NOWHERE, encoded
 
-_DIRECTORY, _LINK, _OTHER = b"\0d", b"\0l", b"\0o"
-"""What is kept behind a name while a listing is sorted: NUL is in no name and comes before all that is."""
+_DIRECTORY, _LINK = b"\0d", b"\0l"
+"""What stands behind such a name while a listing is sorted: NUL is in no name, and before all that is."""
 
 _RESERVED = os.fsencode(RESERVED)
 _BEHIND_RESERVED = _RESERVED[:-1] + bytes((_RESERVED[-1] + 1,))
@@ -25,6 +26,12 @@ _BEHIND_RESERVED = _RESERVED[:-1] + bytes((_RESERVED[-1] + 1,))
 
 _BATCH = 256
 """Names whose attributes are asked for while their directory is open: 1 ms."""
+
+_SORTED_AT_ONCE = 8192
+"""Names: 2 ms, in which no other thread runs."""
+
+_SAMPLE = 63
+"""Names whose middle one is taken for that of all."""
 
 
 def attributes(jail: Jail, path: Path) -> Attributes:
@@ -45,7 +52,7 @@ def entries(jail: Jail, path: Path) -> Iterator[Entry]:
         names = _names_with_kinds(listed)
     finally:
         os.close(listed)
-    return _entries(jail, path, names)
+    return _entries(jail, path, in_order(names))
 
 
 def entries_with_attributes(jail: Jail, path: Path, *, whole_tree: bool) -> Iterator[tuple[str, Attributes]]:
@@ -57,7 +64,7 @@ def entries_with_attributes(jail: Jail, path: Path, *, whole_tree: bool) -> Iter
         names = _names_and_contents(listed, whole_tree=whole_tree)
     finally:
         os.close(listed)
-    return _walk(jail, path, names)
+    return _walk(jail, path, in_order(names))
 
 
 def _open_directory(jail: Jail, path: Path) -> int | None:
@@ -76,37 +83,58 @@ def _bytes_path(directory: int) -> bytes:
     return b"/proc/self/fd/%d" % directory
 
 
+def in_order(names: list[bytes]) -> Iterator[list[bytes]]:
+    """All names sorted by their bytes, part by part, but for the server's own.
+
+    What comes late is sorted late: of 200,000 names the first part is there in a quarter of the time that
+    sorting all takes, and no part keeps the interpreter from other threads for long, as that would.  The
+    list is the generator's from now on.
+    """
+    ahead = [names]  # the first one last
+    del names
+    while ahead:
+        part = ahead.pop()
+        if len(part) > _SORTED_AT_ONCE:
+            # At random, so that nobody can choose names for which this takes quadratic time.
+            middle = sorted(random.sample(part, _SAMPLE))[_SAMPLE // 2]
+            ahead.append([name for name in part if name >= middle])
+            ahead.append([name for name in part if name < middle])
+        else:
+            part.sort()
+            del part[bisect_left(part, _RESERVED) : bisect_left(part, _BEHIND_RESERVED)]
+            yield part
+
+
 # Names alone.
 
 
-def _names_with_kinds(directory: int) -> Sequence[bytes]:
-    """The sorted names of an open directory, the server's own left out, each with its kind behind it.
+def _names_with_kinds(directory: int) -> list[bytes]:
+    """The names of an open directory, those of directories and links with that behind them.
 
-    The kind comes with the name from the system, so no file is asked.
+    It comes with the name from the system, so no file is asked.
     """
-    names = []
     with os.scandir(_bytes_path(directory)) as found:
-        for entry in found:
-            if entry.name.startswith(_RESERVED):
-                continue
-            if entry.is_symlink():
-                kind = _LINK
+        return [each.name if each.is_file(follow_symlinks=False) else _marked(each) for each in found]
+
+
+def _marked(entry: os.DirEntry[bytes]) -> bytes:
+    if entry.is_symlink():
+        return entry.name + _LINK
+    return entry.name + _DIRECTORY if entry.is_dir(follow_symlinks=False) else entry.name
+
+
+def _entries(jail: Jail, directory: Path, parts: Iterator[list[bytes]]) -> Iterator[Entry]:
+    for part in parts:
+        for name in part:
+            if name.endswith(_DIRECTORY):
+                yield Entry(os.fsdecode(name.removesuffix(_DIRECTORY)), True)
+            elif name.endswith(_LINK):
+                link = os.fsdecode(name.removesuffix(_LINK))
+                with translated():
+                    target = _target(jail, (*directory, link))
+                yield Entry(link, target is not None and stat.S_ISDIR(target.st_mode))
             else:
-                kind = _DIRECTORY if entry.is_dir(follow_symlinks=False) else _OTHER
-            names.append(entry.name + kind)
-    names.sort()
-    return names
-
-
-def _entries(jail: Jail, directory: Path, names: Sequence[bytes]) -> Iterator[Entry]:
-    for each in names:
-        name = os.fsdecode(each[:-2])
-        is_directory = each.endswith(_DIRECTORY)
-        if each.endswith(_LINK):
-            with translated():
-                target = _target(jail, (*directory, name))
-            is_directory = target is not None and stat.S_ISDIR(target.st_mode)
-        yield Entry(name, is_directory)
+                yield Entry(os.fsdecode(name), False)
 
 
 # Names with attributes.  A directory is opened for one batch at a time: a reader that stops in the middle
@@ -114,40 +142,52 @@ def _entries(jail: Jail, directory: Path, names: Sequence[bytes]) -> Iterator[En
 
 
 def _names_and_contents(directory: int, *, whole_tree: bool) -> list[bytes]:
-    """The names, the last one first; in a whole tree a ``/`` behind a directory's stands for what it holds.
+    """The names; in a whole tree another one, with a ``/`` behind it, stands for what a directory holds.
 
     So what is sorted are whole paths, by their bytes: ``a``, ``a.b``, ``a/b``.
     """
-    if whole_tree:
-        names = []
-        with os.scandir(_bytes_path(directory)) as found:
-            for entry in found:
-                names.append(entry.name)
-                if entry.is_dir(follow_symlinks=False):
-                    names.append(entry.name + b"/")
-    else:
-        names = os.listdir(_bytes_path(directory))
-    names.sort()
-    # The server's own are all in one place now.
-    del names[bisect_left(names, _RESERVED) : bisect_left(names, _BEHIND_RESERVED)]
-    names.reverse()
+    if not whole_tree:
+        return os.listdir(_bytes_path(directory))
+    names = []
+    with os.scandir(_bytes_path(directory)) as found:
+        for entry in found:
+            names.append(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                names.append(entry.name + b"/")
     return names
 
 
-def _walk(jail: Jail, top: Path, names: list[bytes]) -> Iterator[tuple[str, Attributes]]:
-    ahead = [(b"", names)]
+def _walk(jail: Jail, top: Path, parts: Iterator[list[bytes]]) -> Iterator[tuple[str, Attributes]]:
+    ahead = [(b"", _batches(parts))]
     while ahead:
-        prefix, names = ahead[-1]
-        if not names:
+        prefix, batches = ahead[-1]
+        batch = next(batches, None)
+        if batch is None:
             ahead.pop()
-        elif names[-1].endswith(b"/"):
-            below = prefix + names.pop()
-            ahead.append((below, _contents(jail, top, below)))
+        elif batch[0].endswith(b"/"):
+            below = prefix + batch[0]
+            ahead.append((below, _batches(in_order(_contents(jail, top, below)))))
         else:
-            batch: list[bytes] = []
-            while names and len(batch) < _BATCH and not names[-1].endswith(b"/"):
-                batch.append(names.pop())
             yield from _batch(jail, top, prefix, batch)
+
+
+def _batches(parts: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """Names to be asked for together; what stands for the contents of a directory comes alone."""
+    for part in parts:
+        batch: list[bytes] = []
+        for name in part:
+            if name.endswith(b"/"):
+                if batch:
+                    yield batch
+                yield [name]
+                batch = []
+            else:
+                batch.append(name)
+                if len(batch) == _BATCH:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
 
 
 def _contents(jail: Jail, top: Path, below: bytes) -> list[bytes]:

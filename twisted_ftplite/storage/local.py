@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from ..errors import FileExists, IsADirectory, PermissionDenied, from_oserror
 from ..limits import Limits
@@ -19,7 +19,6 @@ from .interface import Attributes, Entry, ReadHandle, Upload
 from .jail import Jail
 from .names import encoded, parent_and_name
 from .reading import LocalReadHandle, check_regular, read_cached, read_whole, reopen_for_reading
-from .snapshot import Snapshot
 from .sweep import sweep
 from .uploads import LocalWriteHandle, Uploads
 
@@ -112,11 +111,13 @@ class LocalStorage:
 
     # Uploads.
 
+    def check_write(self, path: Path) -> Hashable:
+        parent, name = self._place(path)
+        with translated():
+            return self._uploads.check(parent, name)
+
     def open_write(self, path: Path, upload: Upload | None = None) -> LocalWriteHandle:
-        self._check_writable()
-        if not path:
-            raise IsADirectory
-        parent, name = parent_and_name(path)
+        parent, name = self._place(path)
         with translated():
             return self._uploads.open(parent, name, upload, 0o666 & ~self._umask)
 
@@ -178,6 +179,13 @@ class LocalStorage:
         with translated():
             tree.rename(self._jail, self._uploads, old, new)
 
+    def _place(self, path: Path) -> tuple[bytes, bytes]:
+        """Where a file would be put."""
+        self._check_writable()
+        if not path:
+            raise IsADirectory
+        return parent_and_name(path)
+
     def _check_writable(self) -> None:
         if self._read_only:
             raise PermissionDenied
@@ -189,14 +197,14 @@ class LocalStorage:
     def _read(self, file: int) -> ReadHandle:
         """The handle of an open file, which is its own from now on."""
         try:
-            content = read_whole(file, self._small_file)
-            if content is None:
+            snapshot = read_whole(file, self._small_file)
+            if snapshot is None:
                 return LocalReadHandle(file)
         except BaseException:
             os.close(file)
             raise
         os.close(file)
-        return Snapshot(content)
+        return snapshot
 
     def _read_now(self, file: int) -> ReadHandle | None:
         """The handle of an open file, if what it needs is in memory; else the file is closed."""
@@ -210,4 +218,4 @@ class LocalStorage:
             os.close(file)
             raise
         handle.close()
-        return Snapshot(content) if content is not None and whole else None
+        return handle.snapshot(content) if content is not None and whole else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 
 from ..errors import (
     DirectoryNotEmpty,
@@ -67,8 +67,7 @@ class MemoryStorage:
             file = self._tree.find(resolve(ROOT, name))
             if isinstance(file, Directory):
                 raise IsADirectory
-            file.content = content
-            file.mtime_ns = self._uploads.now()
+            file.change(content, self._uploads.now())
 
     @property
     def partials(self) -> tuple[int, int]:
@@ -83,7 +82,7 @@ class MemoryStorage:
             if isinstance(file, Directory):
                 raise IsADirectory
             if len(file.content) <= self._small_file:
-                return Snapshot(bytes(file.content))
+                return _snapshot(file)
             return MemoryReadHandle(file)
 
     def open_read_now(self, path: Path) -> ReadHandle | None:
@@ -111,6 +110,12 @@ class MemoryStorage:
 
     # Uploads.
 
+    def check_write(self, path: Path) -> Hashable:
+        with self._lock:
+            self._check_writable()
+            self._uploads.check_free_for_file(path)
+            return path
+
     def open_write(self, path: Path, upload: Upload | None = None) -> MemoryWriteHandle:
         with self._lock:
             self._check_writable()
@@ -129,7 +134,7 @@ class MemoryStorage:
             found = self._find_partial(path, owner)
             if found is None:
                 raise FileNotFound
-            return Snapshot(bytes(found.content))
+            return _snapshot(found)
 
     def discard_partial(self, path: Path, owner: str) -> None:
         with self._lock:
@@ -238,12 +243,19 @@ class MemoryStorage:
             raise PermissionDenied
 
 
+def _snapshot(file: File) -> Snapshot:
+    return Snapshot(bytes(file.content), file.mtime_ns, file.mode, file.version())
+
+
 class MemoryReadHandle:
     """A `ReadHandle` of a file that is not small: its bytes may change in place, as a disk's may."""
 
     def __init__(self, file: File) -> None:
         self._file = file
         self._opened = file.content
+        self.mtime_ns = file.mtime_ns
+        self.mode = file.mode
+        self.version = file.version()
 
     @property
     def size(self) -> int:

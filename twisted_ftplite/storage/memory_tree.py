@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import count
 
 from ..errors import FileNotFound, NotADirectory
@@ -24,6 +24,17 @@ class File:
         self.id: FileId = (0, next(_NUMBERS))
         self.held = False
         """Whether an upload writes to it."""
+        self._changes = 0
+
+    def change(self, content: bytes | bytearray, mtime_ns: int) -> None:
+        """Other bytes; a bytearray may be the one it has, longer now."""
+        self.content = content
+        self.mtime_ns = mtime_ns
+        self._changes += 1
+
+    def version(self) -> Hashable:
+        """See `ReadHandle.version`."""
+        return self.id, self._changes
 
     def attributes(self) -> Attributes:
         return Attributes("file", len(self.content), self.mtime_ns, self.mode, link=False)

@@ -107,13 +107,16 @@ class MemoryUploads:
     # For the handles.
 
     def append(self, file: File, data: Buffer) -> None:
+        count = memoryview(data).nbytes
+        if not count:
+            return
         with self.lock:
             free = self._free()
-            if free is not None and memoryview(data).nbytes > free:
+            if free is not None and count > free:
                 raise DiskFull
-            file.content = bytearray(file.content) if isinstance(file.content, bytes) else file.content
-            file.content += data
-            file.mtime_ns = self.now()
+            content = bytearray(file.content) if isinstance(file.content, bytes) else file.content
+            content += data
+            file.change(content, self.now())
 
     def publish(self, handle: MemoryWriteHandle) -> None:
         with self.lock:
@@ -236,8 +239,14 @@ class MemoryWriteHandle:
     def fileno(self) -> None:
         return None
 
-    def grown(self, count: int) -> None:
+    def spliced(self, count: int) -> None:
         self.account.size += count
+
+    def read(self, offset: int, count: int) -> bytes:
+        if self._ended:
+            raise ValueError("published or discarded")
+        with self._uploads.lock:
+            return bytes(self.file.content[offset : offset + count])
 
     def set_attributes(self, mtime_ns: int | None, mode: int | None) -> None:
         self.mtime_ns, self.mode = mtime_ns, mode

@@ -10,6 +10,7 @@ import threading
 from ..errors import IsADirectory, NotARegularFile
 from .border import translated
 from .jail import reopen
+from .snapshot import Snapshot
 
 _SNAPSHOT_ATTEMPTS = 4
 """Times a small file is read that somebody writes to meanwhile, before it is served as a large one is."""
@@ -24,15 +25,27 @@ class LocalReadHandle:
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._version = _version(file)
+        self._found = os.fstat(file)
 
     @property
     def size(self) -> int:
-        return self._version[0]
+        return self._found.st_size
 
     @property
     def content(self) -> None:
         return None
+
+    @property
+    def mtime_ns(self) -> int:
+        return self._found.st_mtime_ns
+
+    @property
+    def mode(self) -> int:
+        return self._found.st_mode & 0o777
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        return _version(self._found)
 
     def fileno(self) -> int | None:
         return None if self._file < 0 else self._file
@@ -43,7 +56,11 @@ class LocalReadHandle:
 
     def changed(self) -> bool:
         with translated():
-            return _version(self._file) != self._version
+            return not _same_bytes(os.fstat(self._file), self._found)
+
+    def snapshot(self, content: bytes) -> Snapshot:
+        """The file as it was when it was opened; ``content`` is all of it."""
+        return _snapshot(content, self._found)
 
     def close(self) -> None:
         file, self._file = self._file, -1
@@ -75,28 +92,22 @@ def reopen_for_reading(found: int, flags: int = 0) -> int:
         return reopen(found, os.O_RDONLY | flags)
 
 
-def _version(file: int) -> tuple[int, int]:
-    """What tells one state of an open file's bytes from another: size, and when they were modified."""
-    found = os.fstat(file)
-    return found.st_size, found.st_mtime_ns
-
-
-def read_whole(file: int, limit: int) -> bytes | None:
-    """All bytes of a file of up to ``limit``, as they were at one moment; None if there was no such one."""
-    before = _version(file)
+def read_whole(file: int, limit: int) -> Snapshot | None:
+    """A file of up to ``limit`` bytes, as it was at one moment; None if there was no such one."""
+    before = os.fstat(file)
     for _ in range(_SNAPSHOT_ATTEMPTS):
-        if before[0] > limit:
+        if before.st_size > limit:
             return None
-        content = os.pread(file, before[0], 0)
-        after = _version(file)
-        if after == before and len(content) == before[0]:
-            return content
+        content = os.pread(file, before.st_size, 0)
+        after = os.fstat(file)
+        if _same_bytes(before, after) and len(content) == before.st_size:
+            return _snapshot(content, before)
         before = after
     return None
 
 
 def read_cached(file: int, size: int, *, in_memory: bool) -> bytes | None:
-    """The same without waiting; None if not all of it is in memory."""
+    """All bytes of a file without waiting; None if not all of it is in memory."""
     content = bytearray(size)
     try:
         count = os.preadv(file, (content,), 0, os.RWF_NOWAIT)
@@ -105,3 +116,17 @@ def read_cached(file: int, size: int, *, in_memory: bool) -> bytes | None:
             return None
         count = os.preadv(file, (content,), 0)  # tmpfs knows no such flag, nor anything to wait for
     return bytes(content) if count == size else None
+
+
+def _same_bytes(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether nothing was written in between, as far as size and time of modification tell."""
+    return one.st_size == other.st_size and one.st_mtime_ns == other.st_mtime_ns
+
+
+def _snapshot(content: bytes, found: os.stat_result) -> Snapshot:
+    return Snapshot(content, found.st_mtime_ns, found.st_mode & 0o777, _version(found))
+
+
+def _version(found: os.stat_result) -> tuple[int, ...]:
+    """See `ReadHandle.version`."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 
 class Snapshot:
     """A `ReadHandle` of bytes in memory: nothing can change it, and it holds nothing open."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(
+        self, content: bytes, mtime_ns: int = 0, mode: int = 0o644, version: Hashable | None = None
+    ) -> None:
         self._content = content
+        self.mtime_ns = mtime_ns
+        self.mode = mode
+        self.version = version
 
     @property
     def size(self) -> int:

@@ -21,6 +21,7 @@ from .names import encoded, parent_and_name
 from .uploads import Uploads
 
 _HIDDEN = (TEMPORARY, PARTIAL)
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 def make_directory(jail: Jail, path: Path, mode: int) -> None:
@@ -47,8 +48,13 @@ def remove(jail: Jail, path: Path) -> None:
 def remove_directory(jail: Jail, uploads: Uploads, path: Path) -> None:
     """With the partials and the abandoned files in it."""
     with _parent(jail, path) as (parent, name), _mount_points_refused():
-        _remove_hidden(uploads, parent, name)
-        os.rmdir(name, dir_fd=parent)
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except OSError as failure:
+            if failure.errno not in _NOT_EMPTY:
+                raise
+            _remove_hidden(uploads, parent, name)
+            os.rmdir(name, dir_fd=parent)
         os.fsync(parent)
 
 
@@ -65,17 +71,17 @@ def rename(jail: Jail, uploads: Uploads, old: Path, new: Path) -> None:
             try:
                 os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
             except OSError as failure:
-                if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if failure.errno not in _NOT_EMPTY:
                     raise
                 _remove_hidden(uploads, target, new_name)
                 os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
         except OSError as failure:
             raise _said(failure) from failure
-        if same and not (old_name == new_name and os.path.sameopenfile(source, target)):
-            # Two names of one file: rename(2) leaves both.
-            os.unlink(old_name, dir_fd=source)
+        if same and _are_two_names(source, old_name, target, new_name):
+            os.unlink(old_name, dir_fd=source)  # rename(2) leaves both
         os.fsync(target)
-        os.fsync(source)
+        if not os.path.sameopenfile(source, target):
+            os.fsync(source)
     uploads.books.moved(encoded(old), encoded(new))
 
 
@@ -115,6 +121,13 @@ def _refuse_directory(parent: int, name: bytes) -> None:
     """Not every system's unlink(2) says it itself."""
     if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+def _are_two_names(source: int, old: bytes, target: int, new: bytes) -> bool:
+    """Whether one file has them both; not where only its case was changed and the file system knows none."""
+    if not os.path.sameopenfile(source, target):
+        return True
+    return old != new and {os.fsdecode(old), os.fsdecode(new)} <= set(os.listdir(source))
 
 
 def _said(failure: OSError) -> Exception:

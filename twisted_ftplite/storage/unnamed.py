@@ -52,12 +52,14 @@ class UnnamedFile:
         self._name = name
         self._before_close = before_close
         self._failure: OSError | None = None
-        self._synced_size: int | None = None
+        self._synced: tuple[int, bool] | None = None  # how large it was, and whether it had its time
+        self._synced_mode = 0
         self._mtime_ns: int | None = None
+        self._has_time = False
         self._mode_is_given = False
         directory = open_directory()
         try:
-            kept = _mode_of_replaced(directory, name)
+            kept = mode_of_replaced(directory, name)
             self._mode = mode if kept is None else kept
             self._descriptor, self._temporary = make(directory)
         finally:
@@ -79,28 +81,24 @@ class UnnamedFile:
             self._failure = failure
             raise
 
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to ``count`` bytes of what it holds, whatever its file position is."""
+        if self._descriptor < 0:
+            raise ValueError("published or discarded")
+        return os.pread(self._descriptor, count, offset)
+
     def set_attributes(self, mtime_ns: int | None, mode: int | None) -> None:
         """What the published file shall have; None: as without."""
         self._mtime_ns = mtime_ns
+        self._synced = None
         if mode is not None:
             self._mode_is_given = True
             self._mode = mode & 0o777
-            self._synced_size = None
 
     def sync(self) -> None:
         """fsync(2), unless that was done and nothing was appended since."""
-        self._check_usable()
-        try:
-            found = os.fstat(self._descriptor)
-            if found.st_size != self._synced_size:
-                if found.st_mode & 0o777 != self._mode:
-                    os.fchmod(self._descriptor, self._mode)  # the process's umask has no say
-                # Never again after an error: the kernel may forget what it could not write.
-                os.fsync(self._descriptor)
-                self._synced_size = found.st_size
-        except OSError as failure:
-            self._failure = failure
-            raise
+        # A partial's age is told by its time, should this process die; without a name it has none.
+        self._sync(with_time=self._temporary is None)
 
     def publish(self) -> None:
         """`sync`, put it under its name in one step, and fsync the directory; then it is closed.
@@ -110,8 +108,7 @@ class UnnamedFile:
         """
         self._check_usable()
         try:
-            self._set_time()
-            self.sync()
+            self._sync(with_time=True)
             directory = self._open_directory()
             try:
                 self._place(directory)
@@ -165,14 +162,35 @@ class UnnamedFile:
         finally:
             self._close()
 
-    def _set_time(self) -> None:
-        """Last of all: a partial's age is told by it, should this process die now."""
-        if self._mtime_ns is not None:
-            try:
-                os.utime(self._descriptor, ns=(time.time_ns(), self._mtime_ns))
-            except OverflowError as failure:
-                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from failure
-            self._synced_size = None
+    def _sync(self, *, with_time: bool) -> None:
+        self._check_usable()
+        try:
+            found = os.fstat(self._descriptor)
+            wanted = found.st_size, with_time and self._mtime_ns is not None
+            if wanted == self._synced:
+                return
+            if found.st_mode & 0o777 != self._mode:
+                self._set_mode(self._mode)  # the process's umask has no say
+                found = os.fstat(self._descriptor)
+            if with_time and self._mtime_ns is not None:
+                self._set_time(self._mtime_ns)
+            # Never again after an error: the kernel may forget what it could not write.
+            os.fsync(self._descriptor)
+            self._synced, self._synced_mode = wanted, found.st_mode
+        except OSError as failure:
+            self._failure = failure
+            raise
+
+    def _set_mode(self, mode: int) -> None:
+        with suppress(PermissionError):  # it is this process's own file: the file system keeps no modes
+            os.fchmod(self._descriptor, mode)
+
+    def _set_time(self, mtime_ns: int) -> None:
+        self._has_time = True
+        try:
+            os.utime(self._descriptor, ns=(time.time_ns(), mtime_ns))
+        except OverflowError as failure:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from failure
 
     def _leave(self, hidden: bytes, clear: Callable[[int, bytes], object]) -> os.stat_result | None:
         if self._descriptor < 0 or self._failure is not None or self._temporary not in (None, hidden):
@@ -181,7 +199,10 @@ class UnnamedFile:
         if not found.st_size:
             return None
         if found.st_mode & 0o777 != PRIVATE:
-            os.fchmod(self._descriptor, PRIVATE)
+            self._set_mode(PRIVATE)
+        if self._has_time:
+            os.utime(self._descriptor)  # it is as old as a partial that it has become one
+            found = os.fstat(self._descriptor)
         if self._temporary is None:
             directory = self._open_directory()
             try:
@@ -206,12 +227,13 @@ class UnnamedFile:
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=directory)
         try:
             # After the long sync, right before the step: what is replaced may have changed.
-            while (kept := _mode_of_replaced(directory, self._name)) not in (None, self._mode):
+            while (kept := mode_of_replaced(directory, self._name)) not in (None, self._mode):
                 if kept is None or self._mode_is_given:
                     break
-                self._mode = kept
-                os.fchmod(self._descriptor, kept)
-                os.fsync(self._descriptor)
+                self._take_mode(kept)
+            # Who wanted to remove a partial may have made its mode `PRIVATE`, to find that it is held.
+            if os.fstat(self._descriptor).st_mode != self._synced_mode:
+                self._take_mode(self._mode)
             if self._temporary is None:
                 self._link(directory)
             elif is_named(directory, self._temporary, self._descriptor):
@@ -222,6 +244,12 @@ class UnnamedFile:
             os.fsync(listed)
         finally:
             os.close(listed)
+
+    def _take_mode(self, mode: int) -> None:
+        self._mode = mode
+        self._set_mode(mode)
+        os.fsync(self._descriptor)
+        self._synced_mode = os.fstat(self._descriptor).st_mode
 
     def _link(self, directory: int) -> None:
         """Give the nameless file its name: link(2) replaces nothing, so a taken name needs two steps."""
@@ -256,8 +284,10 @@ class UnnamedFile:
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            self._before_close()
-            os.close(descriptor)
+            try:
+                self._before_close()
+            finally:
+                os.close(descriptor)
 
 
 def process_umask() -> int:
@@ -267,7 +297,7 @@ def process_umask() -> int:
     return mask
 
 
-def _mode_of_replaced(directory: int, name: bytes) -> int | None:
+def mode_of_replaced(directory: int, name: bytes) -> int | None:
     """The mode of the regular file that stands under ``name``; None where there is none, or a link.
 
     Nine bits: the bytes of a stranger do not inherit set-user-ID.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import partial
 
@@ -21,7 +21,7 @@ from .border import translated
 from .hidden import create, create_named, create_unnamed, open_held, partial_name, remove_unheld
 from .interface import Buffer, Upload
 from .jail import Jail
-from .unnamed import UnnamedFile
+from .unnamed import UnnamedFile, mode_of_replaced
 
 _BUSY = "Another upload writes to it."
 
@@ -38,6 +38,18 @@ class Uploads:
         self._jail = jail
         self._limits = limits
         self._clock = clock
+
+    def check(self, parent: bytes, name: bytes) -> Hashable:
+        """See `Storage.check_write`."""
+        directory = self._jail.find_directory(parent)
+        try:
+            mode_of_replaced(directory, name)
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=directory, effective_ids=True):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            found = os.fstat(directory)
+        finally:
+            os.close(directory)
+        return found.st_dev, found.st_ino, name
 
     def open(self, parent: bytes, name: bytes, upload: Upload | None, mode: int) -> LocalWriteHandle:
         """See `Storage.open_write`; ``mode`` are the nine bits of a new file."""
@@ -155,7 +167,7 @@ class Uploads:
         self, directory: int, place: tuple[bytes, bytes], account: Account
     ) -> tuple[int, bytes | None]:
         hidden = place[1]
-        with suppress(BlockingIOError):  # its writer keeps the name: this one lives and dies without
+        with suppress(OSError):  # its writer keeps the name, or another user's server: this one lives without
             self.remove(directory, hidden)
         self._admit(account, directory)
         try:
@@ -212,8 +224,12 @@ class LocalWriteHandle:
     def fileno(self) -> int | None:
         return self._file.fileno()
 
-    def grown(self, count: int) -> None:
+    def spliced(self, count: int) -> None:
         self._account.size += count
+
+    def read(self, offset: int, count: int) -> bytes:
+        with translated():
+            return self._file.read(offset, count)
 
     def set_attributes(self, mtime_ns: int | None, mode: int | None) -> None:
         self._file.set_attributes(mtime_ns, mode)
