@@ -109,3 +109,6 @@ class Limits:
 
     max_partials: int = 10_000
     """Uploads that broke off and are kept, of all users; then the oldest go: each costs memory, 400 bytes."""
+
+    checksums: int = 10_000
+    """Checksums of files that a server knows again: each costs memory, 500 bytes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.fakes import HandReactor, HandWorkers
+from tests.unit.flow_cases import ChannelCase, Handle, ReceivingCase, pair, read_all, reset
 from twisted_ftplite.errors import (
     ConnectionLost,
     ConnectionRefused,
@@ -33,7 +33,7 @@ from twisted_ftplite.flow.channel import DataChannel
 from twisted_ftplite.flow.movement import move
 from twisted_ftplite.flow.opening import ConnectBack, Listen
 from twisted_ftplite.flow.pagecache import is_resident, read_in
-from twisted_ftplite.flow.receiving import FileConsumer, Pipe, Pipes
+from twisted_ftplite.flow.pipes import Pipe, Pipes
 from twisted_ftplite.flow.sending import FileProducer, PieceProducer, Producer, produce_file
 from twisted_ftplite.flow.stall import StallWatch
 from twisted_ftplite.flow.workers import InlineWorkers, ThreadWorkers, Workers, shielded
@@ -97,72 +97,6 @@ class StallWatchTests(SynchronousTestCase):
         self.pass_time(60)
         self.watched.stop()
         assert self.stalls == [60.0]
-
-
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a TCP connection over loopback; ours, which never blocks, and the peer's."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        ours = socket.create_connection(listening.getsockname())
-        peer, _ = listening.accept()
-    ours.setblocking(False)
-    peer.settimeout(5)
-    return ours, peer
-
-
-def read_all(sock: socket.socket) -> bytes:
-    got = b""
-    while piece := sock.recv(1 << 20):
-        got += piece
-    return got
-
-
-def reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    sock.close()
-
-
-class ChannelCase(SynchronousTestCase):
-    limits = Limits()
-
-    def setUp(self) -> None:
-        self.reactor = HandReactor()
-        ours, self.peer = pair()
-        self.addCleanup(self.peer.close)
-        self.channel = DataChannel(self.reactor, ours)
-        self.addCleanup(self.channel.close)
-        self.lost: list[FTPLiteError] = []
-        self.channel.on_lost = self.lost.append
-
-    def turn(self) -> None:
-        """Until nothing happens any more."""
-        for _ in range(1000):
-            if not self.reactor.turn(0.02):
-                return
-        raise AssertionError("something always happens")
-
-    def file(self, content: bytes) -> int:
-        """A descriptor of a file with this content, for reading and writing."""
-        descriptor, name = tempfile.mkstemp()
-        os.unlink(name)
-        self.addCleanup(os.close, descriptor)
-        os.write(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return descriptor
-
-    def read_all(self) -> bytes:
-        """What the peer gets to the end of the stream, while the reactor turns."""
-        self.peer.setblocking(False)
-        got = bytearray()
-        for _ in range(100_000):
-            self.reactor.turn()
-            try:
-                piece = self.peer.recv(1 << 20)
-            except BlockingIOError:
-                continue
-            if not piece:
-                return bytes(got)
-            got += piece
-        raise AssertionError("the stream has no end")
 
 
 class ChannelTests(ChannelCase):
@@ -440,62 +374,6 @@ class SendingTests(ChannelCase):
         self.failureResultOf(done, OSError)
 
 
-class Handle:
-    """A `WriteHandle` around a descriptor, or a list."""
-
-    waits = True
-
-    def __init__(self, descriptor: int | None = None, failure: Exception | None = None) -> None:
-        self.descriptor = descriptor
-        self.failure = failure
-        self.written = bytearray()
-
-    def fileno(self) -> int | None:
-        return self.descriptor
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self.failure is not None:
-            raise self.failure
-        self.written += data
-
-    def sync(self) -> None:
-        self.synced = True
-
-    def publish(self) -> None:
-        raise NotImplementedError
-
-    def discard(self) -> None:
-        raise NotImplementedError
-
-
-class ReceivingCase(ChannelCase):
-    def consume(self, handle: Handle, workers: Workers | None = None, **limits: int) -> FileConsumer:
-        bounds = Limits(**limits)  # type: ignore[arg-type]
-        self.pipes = Pipes(bounds)
-        self.addCleanup(self.pipes.close)
-        return FileConsumer(self.channel, handle, workers or InlineWorkers(), self.pipes, bounds)
-
-    def send_all(self, content: bytes) -> None:
-        """From the peer, while the reactor turns; then the end of the stream."""
-        self.peer.setblocking(False)
-        rest = memoryview(content)
-        for _ in range(100_000):
-            if not rest:
-                break
-            try:
-                rest = rest[self.peer.send(rest) :]
-            except BlockingIOError:
-                self.reactor.turn()
-        assert not rest, "nobody takes it"
-        self.peer.shutdown(socket.SHUT_WR)
-        self.turn()
-
-    def written(self, handle: Handle) -> bytes:
-        if handle.descriptor is None:
-            return bytes(handle.written)
-        return os.pread(handle.descriptor, 1 << 30, 0)
-
-
 class ReceivingTests(ReceivingCase):
     def each_way(self) -> list[tuple[str, Handle, int | None, int]]:
         """Gathered, copied and spliced: name, handle, announced size, pipes."""
@@ -517,7 +395,7 @@ class ReceivingTests(ReceivingCase):
                 consumer.expect(size)
             done = consumer.start()
             self.send_all(content)
-            got = bytes(handle.written) if handle.written else self.written(handle)
+            got = handle.holds
             assert self.successResultOf(done) == len(content), name
             assert got == content, name
             assert consumer.moved() == consumer.movement() == len(content)
@@ -667,7 +545,7 @@ class ReceivingTests(ReceivingCase):
             stopped = consumer.stop()
             assert consumer.stop() is stopped
             self.assertNoResult(stopped)
-            workers.do()
+            workers.do_all()
             self.successResultOf(stopped)
             self.assertNoResult(done)
             assert not self.reactor.readers

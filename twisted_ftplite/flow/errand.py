@@ -12,7 +12,9 @@ from typing import TypeVar, TypeVarTuple
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 
+from ..protocol.values import Checksum
 from .channel import DataChannel
+from .digest import Digest, Readable, reader_of
 from .movement import Pump
 from .workers import Workers, shielded
 
@@ -29,6 +31,7 @@ class Errand:
 
         self._workers = workers
         self._pump: Pump | None = None
+        self._digest: Digest | None = None
         self._job: Deferred[None] | None = None
         self._kept: list[Callable[[], object]] = []
 
@@ -54,9 +57,8 @@ class Errand:
         """Call in a worker thread what cannot be taken back: to end the command now is too late."""
         outcome: list[Failure | None] = []
 
-        def remember(result: Failure | None) -> Failure | None:
+        def remember(result: Failure | None) -> None:
             outcome.append(result)
-            return result
 
         wait = self._wait_for(self._workers.run(function).addBoth(remember))
         while not outcome:
@@ -68,6 +70,11 @@ class Errand:
         if outcome[0] is not None:
             outcome[0].raiseException()
 
+    async def checksum(self, digest: Digest, handle: Readable, end: int) -> Checksum:
+        """`Digest.finish` of what a handle holds up to ``end``; broken off when the command ends."""
+        self._digest = digest
+        return await self._wait_for(digest.finish(reader_of(handle), end))
+
     def too_late(self) -> None:
         """The command was told to end after the point of no return."""
 
@@ -77,6 +84,9 @@ class Errand:
     def release(self) -> None:
         """The command is over: let go of everything, as soon as no thread works on it."""
         idle = self._pump.stop() if self._pump is not None else succeed(None)
+        if self._digest is not None:
+            hashed = self._digest.stop()
+            idle.addCallback(lambda _: hashed)
         if self._job is not None:
             idle.addCallback(lambda _: self._job)
         idle.addCallback(lambda _: self._release_kept())

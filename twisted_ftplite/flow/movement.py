@@ -42,7 +42,7 @@ def move(pump: Pump, clock: IReactorTime, stall_timeout: float) -> Deferred[Any]
     says when it is lost, and as the pump does.  After a failure, and when it is cancelled, the pump is
     stopped; the channel stays the caller's to close, behind ``pump.stop()``.
     """
-    moved: Deferred[Any] = Deferred(lambda _: settle())
+    moved: Deferred[Any] = Deferred(lambda _: give_up())
     watch: StallWatch | None = None
     waits = 0
 
@@ -55,18 +55,21 @@ def move(pump: Pump, clock: IReactorTime, stall_timeout: float) -> Deferred[Any]
         if watch is not None:
             watch.stop()
         pump.channel.on_lost = None
+
+    def give_up() -> None:
+        settle()
         pump.stop()
 
     def fail(error: FTPLiteError) -> None:
-        settle()
+        give_up()
         moved.errback(error)
 
     def ended(result: Any) -> None:
-        settle()
+        settle()  # it has stopped by itself, and its digest may still be wanted
         moved.callback(result)
 
     def failed(failure: Failure) -> None:
-        settle()
+        give_up()
         moved.errback(failure)
 
     pump.channel.on_lost = fail

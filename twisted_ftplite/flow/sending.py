@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPullProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -14,11 +14,15 @@ from ..errors import FileChanged, StorageFailed
 from ..limits import Limits
 from ..storage.interface import ReadHandle
 from .channel import DataChannel
+from .digest import Digest, reader
 from .pagecache import is_resident, read_in
-from .workers import Workers
+from .workers import Workers, shielded
 
 A = TypeVarTuple("A")
 T = TypeVar("T")
+
+_AT_ONCE = 64 * 1024
+"""Bytes that are hashed in the reactor's thread; of what is more, a thread takes care."""
 
 
 @implementer(IPullProducer)
@@ -28,17 +32,22 @@ class Producer:
     ``done`` fires when the kernel has taken the last byte.  A channel that breaks is its owner's affair.
     """
 
-    def __init__(self, channel: DataChannel, workers: Workers) -> None:
+    def __init__(self, channel: DataChannel, workers: Workers, digest: Digest | None = None) -> None:
         self.channel = channel
+        self.digest = digest
+        """What is sent is added to it, or left for `Digest.finish` to read."""
+
         self.done: Deferred[None] = Deferred()
         self._workers = workers
-        self._in_thread = False
-        self._idle: Deferred[None] | None = None
+        self._job: Deferred[None] | None = None
+        """Fires when the thread that works now is done."""
+
+        self._stopped: Deferred[None] | None = None
 
     @property
     def waits_for_disk(self) -> bool:
         """Whether it is this side that is being waited for."""
-        return self._in_thread
+        return self._job is not None
 
     def movement(self) -> int:
         """A number that grows as the peer's kernel acknowledges bytes."""
@@ -54,16 +63,17 @@ class Producer:
         return self.done
 
     def stop(self) -> Deferred[None]:
-        """Send no more; `done` does not fire.
+        """Send no more, and add no more to the digest; `done` does not fire.
 
         The Deferred fires when no thread uses the file any more, which may then be closed.
         """
-        if self._idle is None:
-            self._idle = Deferred()
+        if self._stopped is None:
             self.channel.unregisterProducer()
-            if not self._in_thread:
-                self._idle.callback(None)
-        return self._idle
+            self._stopped = stopped = Deferred[None]()
+            hashed = succeed(None) if self.digest is None else self.digest.stop()
+            idle = succeed(None) if self._job is None else shielded(self._job)
+            idle.addCallback(lambda _: hashed).addCallback(stopped.callback)
+        return self._stopped
 
     def stopProducing(self) -> None:
         """The same, in Twisted's words."""
@@ -75,27 +85,25 @@ class Producer:
 
     def _in_worker(self, then: Callable[[T], None], function: Callable[[*A], T], *args: *A) -> None:
         """Let a thread read, and send nothing meanwhile."""
-        self._in_thread = True
+        self._job = over = Deferred[None]()
         self.channel.pause_asking()
 
         def answered(result: T) -> None:
-            self._in_thread = False
-            if self._idle is not None:
-                self._idle.callback(None)
-            else:
+            self._job = None
+            over.callback(None)
+            if self._stopped is None:
                 then(result)
 
         def failed(failure: Failure) -> None:
-            self._in_thread = False
-            if self._idle is not None:
-                self._idle.callback(None)
-            else:
+            self._job = None
+            over.callback(None)
+            if self._stopped is None:
                 self._end(failure)
 
         self._workers.run(function, *args).addCallbacks(answered, failed)
 
     def _end(self, result: Failure | Exception | None = None) -> None:
-        self.stop()
+        self.channel.unregisterProducer()
         if result is None:
             self.done.callback(None)
         else:
@@ -110,9 +118,16 @@ class FileProducer(Producer):
     """
 
     def __init__(
-        self, channel: DataChannel, descriptor: int, offset: int, count: int, workers: Workers, limits: Limits
+        self,
+        channel: DataChannel,
+        descriptor: int,
+        offset: int,
+        count: int,
+        workers: Workers,
+        limits: Limits,
+        digest: Digest | None = None,
     ) -> None:
-        super().__init__(channel, workers)
+        super().__init__(channel, workers, digest)
         self._descriptor = descriptor
         self._offset = offset
         self._end_offset = offset + count
@@ -142,6 +157,8 @@ class FileProducer(Producer):
         if sent == 0:
             raise FileChanged
         self._offset += sent or 0
+        if self.digest is not None:
+            self.digest.follow(reader(self._descriptor), self._offset)
         return sent is not None
 
     def _look_ahead(self) -> bool:
@@ -150,10 +167,10 @@ class FileProducer(Producer):
         if is_resident(self._descriptor, self._offset, count):
             self._in_memory += count
             return True
-        self._in_worker(lambda _: self._read(count), read_in, self._descriptor, self._offset, count)
+        self._in_worker(lambda _: self._is_in(count), read_in, self._descriptor, self._offset, count)
         return False
 
-    def _read(self, count: int) -> None:
+    def _is_in(self, count: int) -> None:
         self._in_memory += count
         self.channel.ask_again()
 
@@ -161,16 +178,31 @@ class FileProducer(Producer):
 class PieceProducer(Producer):
     """Sends pieces that a function makes in a worker thread, one at a time; an empty one is the last.
 
-    Fails as the function does.
+    They begin at ``offset`` of what the digest is of.  Fails as the function does.
     """
 
-    def __init__(self, channel: DataChannel, next_piece: Callable[[], bytes], workers: Workers) -> None:
-        super().__init__(channel, workers)
+    def __init__(
+        self,
+        channel: DataChannel,
+        next_piece: Callable[[], bytes],
+        workers: Workers,
+        digest: Digest | None = None,
+        offset: int = 0,
+    ) -> None:
+        super().__init__(channel, workers, digest)
         self._next_piece = next_piece
+        self._offset = offset
 
     def resumeProducing(self) -> None:
         """Have the next piece made."""
-        self._in_worker(self._made, self._next_piece)
+        self._in_worker(self._made, self._make)
+
+    def _make(self) -> bytes:
+        piece = self._next_piece()
+        if self.digest is not None:
+            self.digest.add(piece, self._offset)
+        self._offset += len(piece)
+        return piece
 
     def _made(self, piece: bytes) -> None:
         if piece:
@@ -180,15 +212,25 @@ class PieceProducer(Producer):
 
 
 class ContentProducer(Producer):
-    """Sends bytes that are in memory already."""
+    """Sends bytes that are in memory already, and which are at ``offset`` of what the digest is of."""
 
-    def __init__(self, channel: DataChannel, content: bytes, workers: Workers) -> None:
-        super().__init__(channel, workers)
+    def __init__(
+        self,
+        channel: DataChannel,
+        content: bytes,
+        workers: Workers,
+        digest: Digest | None = None,
+        offset: int = 0,
+    ) -> None:
+        super().__init__(channel, workers, digest)
         self._content = content
+        self._offset = offset
 
     def start(self) -> Deferred[None]:
         """Begin; what is small goes out at once, without a turn of the reactor."""
         self.channel.write(self._content)
+        if self.digest is not None and len(self._content) <= _AT_ONCE:
+            self.digest.add(self._content, self._offset)
         if self.channel.flushed:
             self._end()
             return self.done
@@ -200,22 +242,32 @@ class ContentProducer(Producer):
 
 
 def produce_file(
-    channel: DataChannel, handle: ReadHandle, offset: int, count: int, workers: Workers, limits: Limits
+    channel: DataChannel,
+    handle: ReadHandle,
+    offset: int,
+    count: int,
+    workers: Workers,
+    limits: Limits,
+    digest: Digest | None = None,
 ) -> Producer:
-    """The producer that suits an open file, not yet started."""
+    """The producer that suits an open file, not yet started.
+
+    A ``digest`` that begins, or stands, before ``offset`` is of all from there: what is not sent is read.
+    It is complete only by `Digest.finish` of ``handle``, up to any place behind what was sent.
+    """
     if handle.content is not None:
-        return ContentProducer(channel, handle.content[offset : offset + count], workers)
+        return ContentProducer(channel, handle.content[offset : offset + count], workers, digest, offset)
     descriptor = handle.fileno()
     if descriptor is not None:
-        return FileProducer(channel, descriptor, offset, count, workers, limits)
-    end = offset + count
+        return FileProducer(channel, descriptor, offset, count, workers, limits, digest)
+    end, position = offset + count, offset
 
     def next_piece() -> bytes:
-        nonlocal offset
-        piece = handle.read(offset, min(end - offset, limits.receive_buffer))
-        if not piece and offset < end:
+        nonlocal position
+        piece = handle.read(position, min(end - position, limits.receive_buffer))
+        if not piece and position < end:
             raise FileChanged
-        offset += len(piece)
+        position += len(piece)
         return piece
 
-    return PieceProducer(channel, next_piece, workers)
+    return PieceProducer(channel, next_piece, workers, digest, offset)
