@@ -26,6 +26,7 @@ _LIMITS = (
     "max_sessions",
     "max_sessions_per_host",
     "max_file_size",
+    "keep_partials",
 )
 """The limits that are options too."""
 
@@ -39,6 +40,18 @@ def _seconds(text: str) -> float:
     if not 0 < value < math.inf:
         raise ValueError(f"{text!r} is no number of seconds above 0")
     return value
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(text: str) -> float:
+    """A coercion: seconds, or a number and one of the letters s, m, h, d."""
+    unit = _UNITS.get(text[-1:])
+    try:
+        return _seconds(text if unit is None else text[:-1]) * (unit or 1)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time above 0 such as 90s, 30m, 12h or 7d") from None
 
 
 def _count(text: str) -> int:
@@ -103,6 +116,13 @@ class Options(UsageOptions):
             _count,
         ],
         ["max-file-size", None, _DEFAULTS.max_file_size, "Bytes of a stored file at most.", _count],
+        [
+            "keep-partials",
+            None,
+            _DEFAULTS.keep_partials,
+            "How long an upload that broke off is kept to be gone on with: seconds, or as in 30m, 12h, 7d.",
+            _duration,
+        ],
         ["umask", None, None, "Octal mask of a stored file's mode 666. [default: that of the shell]", _octal],
     ]
 

@@ -65,6 +65,11 @@ def make_big(root: Path) -> None:
         file.truncate(BIG)
 
 
+def names_in(folder: Path) -> list[str]:
+    """What stands in a folder, sorted, but for what has arrived of uploads that broke off."""
+    return sorted(each for each in os.listdir(folder) if not each.startswith(".ftplite-part-"))
+
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts or network namespaces")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import Server, blocking
+from harness import Server, blocking, names_in
 from raw import (
     CANCELLED,
     MISMATCH,
@@ -72,7 +72,7 @@ def test_abort_of_a_put_keeps_the_old_file(tree: Server) -> None:
             session.send("abort")
             session.expect(CANCELLED)
         assert session.get("f") == b"small"
-        assert sorted(each.name for each in tree.root.iterdir()) == ["big", "f"]
+        assert names_in(tree.root) == ["big", "f"]
 
 
 @blocking

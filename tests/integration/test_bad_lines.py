@@ -124,10 +124,8 @@ def test_a_longer_line_ends_the_session(server: Server, line: bytes) -> None:
 def test_a_long_line_behind_others(server: Server) -> None:
     """What was sent before it is answered first."""
     with server.session() as session:
-        session.send("noop", "features", "junk", "x" * 9000, "noop")
-        session.expect(
-            NOTHING, "Feature: noop", "Feature: help", "SUCCESS: Features listed.", UNKNOWN, TOO_LONG
-        )
+        session.send("noop", "pwd", "junk", "x" * 9000, "noop")
+        session.expect(NOTHING, "Directory: /", "SUCCESS: Described.", UNKNOWN, TOO_LONG)
         assert session.ended()
 
 

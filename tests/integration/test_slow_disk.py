@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from harness import Server, blocking
+from harness import Server, blocking, names_in
 from raw import TO_RECEIVE, TO_SEND, TRANSFERRED, Session, read_all
 from twisted.internet import reactor
 
@@ -59,7 +59,7 @@ class Gated:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if not callable(found) or name in ("fileno", "close", "changed"):
+        if not callable(found) or name in ("fileno", "close", "changed", "spliced", "set_attributes"):
             return found
 
         def call(*args: Any) -> Any:
@@ -120,40 +120,48 @@ def assert_others_are_served(server: GatedServer, seconds: float = SOON) -> None
 @pytest.mark.parametrize(
     ("step", "size"),
     # A large file is spliced, not written, and a small one synced as it is published.
-    [("open_write", 3), ("write", 3), ("publish", 3), ("sync", 300_000), ("publish", 300_000)],
+    [
+        ("check_write", 3),
+        ("open_write", 3),
+        ("write", 3),
+        ("publish", 3),
+        ("sync", 300_000),
+        ("publish", 300_000),
+    ],
 )
 @blocking
 def test_a_slow_put_delays_nobody_else(gated: GatedServer, step: str, size: int) -> None:
     with gated.session() as session:
         gated.gate.shut_for(step)
         session.send("put f")
-        if step != "open_write":
+        if step != "check_write":
             session.expect(TO_RECEIVE)
             with session.listen() as listener:
                 session.send(f"File size: {size} bytes", listener.announcement, "Transfer complete: f")
-                with listener.accept() as data:
-                    data.sendall(b"n" * size)
+                if step != "open_write":
+                    with listener.accept() as data:
+                        data.sendall(b"n" * size)
         assert gated.gate.reached.wait(5)
         assert_others_are_served(gated)
         assert session.waits(0.01)
-        gated.gate.opened.set()
-        if step == "open_write":
-            session.expect(TO_RECEIVE)
+        if step in ("check_write", "open_write"):
             session.send("abort")
             session.expect("FAILURE: Transfer cancelled.")
+            gated.gate.opened.set()
         else:
+            gated.gate.opened.set()
             session.expect("Transfer complete: f", TRANSFERRED)
             assert (gated.root / "f").read_bytes() == b"n" * size
 
 
-@pytest.mark.parametrize(("step", "command"), [("open_read", "get f"), ("list", "ls d/..")])
+@pytest.mark.parametrize(("step", "command"), [("open_read", "get f"), ("stat", "ls d/..")])
 @blocking
 def test_a_slow_get_or_ls_delays_nobody_else(gated: GatedServer, step: str, command: str) -> None:
     with gated.session() as session, gated.session() as third:
         gated.gate.shut_for(step)
         session.send(command)
         assert gated.gate.reached.wait(5)
-        if step == "list":
+        if step == "stat":
             assert third.is_answered()
         else:
             assert_others_are_served(gated)
@@ -178,7 +186,7 @@ def test_forty_stalled_disks_delay_nobody_else(gated: GatedServer) -> None:
 @blocking
 def test_abort_and_reset_while_the_disk_is_waited_for(gated: GatedServer) -> None:
     with gated.session() as session, gated.session() as gone:
-        gated.gate.shut_for("open_write")
+        gated.gate.shut_for("check_write")
         for each in (session, gone):
             each.send("put f", "noop")
         assert gated.gate.reached.wait(5)
@@ -213,24 +221,27 @@ def test_the_old_file_stays_until_it_is_durable(gated: GatedServer) -> None:
         (errno.EROFS, "FAILURE: Permission denied."),
     ],
 )
-@pytest.mark.parametrize("step", ["open_write", "write", "sync", "publish"])
+@pytest.mark.parametrize("step", ["check_write", "open_write", "write", "sync", "publish"])
 @blocking
 def test_a_disk_that_fails(gated: GatedServer, step: str, code: int, answer: str) -> None:
     gated.gate.broken = {step: code}
     size = 300_000 if step == "sync" else 10
     with gated.session() as session:
-        if step == "open_write":
+        if step == "check_write":
             session.send("put f")
+        elif step == "open_write":
+            session.send("put f", f"File size: {size} bytes", "Data channel port: 5000")
+            session.expect(TO_RECEIVE)
         else:
             session.send_content("f", b"n" * size)
         session.expect(answer)
         gated.gate.broken = {}
-        assert sorted(os.listdir(gated.root)) == ["d", "f", "large"]
+        assert names_in(gated.root) == ["d", "f", "large"]
         assert session.get("f") == b"old"
         session.put("f", b"new")
 
 
-@pytest.mark.parametrize(("step", "command"), [("open_read", "get f"), ("list", "ls")])
+@pytest.mark.parametrize(("step", "command"), [("open_read", "get f"), ("stat", "ls")])
 @blocking
 def test_a_disk_that_fails_to_read(gated: GatedServer, step: str, command: str) -> None:
     gated.gate.broken = {step: errno.EIO}

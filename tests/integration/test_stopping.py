@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Server, blocking, eventually
+from harness import Server, blocking, eventually, names_in
 from raw import SHUTTING_DOWN, TIMED_OUT, TO_RECEIVE, TRANSFERRED, read_all
 
 # The end.
@@ -87,7 +87,7 @@ def test_what_does_not_finish_in_time_is_told(serve: Callable[..., Server]) -> N
         with pytest.raises(ConnectionResetError):
             read_all(received)
     server.wait_for_end()
-    assert sorted(os.listdir(server.root)) == ["big", "f"]
+    assert names_in(server.root) == ["big", "f"]
     assert (server.root / "f").read_bytes() == b"old"
 
 

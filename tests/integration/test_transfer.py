@@ -6,7 +6,7 @@ import os
 import threading
 
 import pytest
-from harness import Server, blocking
+from harness import Server, blocking, names_in
 from raw import (
     LISTED,
     NOTHING,
@@ -149,7 +149,7 @@ def test_what_arrives_is_under_no_name(server: Server) -> None:
             data.sendall(b"n" * (1 << 20))
             assert other.ls() == [b"file"]
             assert other.get("file") == b"old"
-            assert os.listdir(server.root) == ["file"]
+            assert names_in(server.root) == ["file"]
             data.sendall(b"n" * (1 << 20))
         session.send("Transfer complete: file")
         session.expect("Transfer complete: file", TRANSFERRED)

@@ -104,7 +104,7 @@ class CommandTests(SynchronousTestCase):
             assert status.startswith("ERROR: Bad syntax."), text
 
     def test_verbs_of_others_are_not_supported(self) -> None:
-        for text in (b"pwd", b"cd a", b'mv "a" "b"', b"mget .", b"starttls", b"login me", b"status"):
+        for text in (b"mget .", b"starttls", b"login me", b"status"):
             self.line.send(text + b"\n")
             assert self.line.said() == ["FAILURE: Not supported."], text
 
@@ -598,7 +598,8 @@ class TransferTests(SynchronousTestCase):
             assert self.said(1) == ["SUCCESS: Ready to receive."]
             self.line.reactor.pump([15.0] * 5)
             assert self.line.said()[0].startswith("ERROR: Connection lost.")
-        assert sorted(self.storage.files()) == ["a", "large"]
+        shown = [name for name in self.storage.files() if not name.startswith(".ftplite-part-")]
+        assert sorted(shown) == ["a", "large"]
 
     def test_put_of_another_size(self) -> None:
         sock = self.connect(
@@ -710,7 +711,9 @@ class TransferTests(SynchronousTestCase):
         self.line.services.workers = workers
         self.send("put b", "File size: 3 bytes")
         workers.do_all()
-        sock = self.connect(f"Data channel port: {self.port}", "Transfer complete: b")
+        self.send(f"Data channel port: {self.port}", "Transfer complete: b")
+        workers.do_all()
+        sock = self.connect()
         sock.sendall(b"abc")
         sock.close()
         while "b" not in self.storage.files():

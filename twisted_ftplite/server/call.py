@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -24,6 +24,7 @@ from ..errors import (
     PortNotAllowed,
 )
 from ..flow.channel import DataChannel
+from ..flow.digest import Digest, Readable
 from ..flow.errand import Errand
 from ..flow.movement import Pump, move
 from ..flow.opening import ConnectBack, Reactor
@@ -33,9 +34,14 @@ from ..flow.tcp import SocketAddress, is_own_address
 from ..flow.workers import Workers
 from ..limits import Limits
 from ..protocol.lines import Command, FieldName, Success, encode_size
+from ..protocol.options import Options
 from ..protocol.paths import Path, resolve
 from ..protocol.server import ServerSession
+from ..protocol.transfer import Transfer
+from ..protocol.values import Checksum
 from ..storage.interface import Storage
+from .checksums import Checksums
+from .uploads import LiveUploads
 
 T = TypeVar("T")
 
@@ -53,8 +59,22 @@ class Services:
     limits: Limits
     read_only: bool = False
     features: tuple[str, ...] = ()
+    """As they are listed: a name, for some with words behind it."""
+
+    uploads: LiveUploads = field(default_factory=LiveUploads)
+    checksums: Checksums = field(default_factory=Checksums)
     own_ports: frozenset[int] = frozenset()
     """The ports this server listens on: it never connects to itself."""
+
+    @property
+    def feature_names(self) -> frozenset[str]:
+        """The features without what stands behind their names."""
+        return frozenset(each.partition(" ")[0] for each in self.features)
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """The checksums that can be made."""
+        return frozenset(word for each in self.features for word in each.split()[1:])
 
 
 class Ends(NamedTuple):
@@ -67,6 +87,10 @@ class Ends(NamedTuple):
 class Control(Protocol):
     """What a command sees of its control channel."""
 
+    @property
+    def owner(self) -> str:
+        """Whose partials this client's uploads leave."""
+
     def say(self, line: bytes) -> None:
         """Send a line."""
 
@@ -75,6 +99,9 @@ class Control(Protocol):
 
     def obey(self) -> None:
         """Go on with the session's events."""
+
+    def end_command(self, call: Call, error: FTPLiteError) -> None:
+        """End this command, if it still runs, for a reason of the server's own."""
 
     def too_late(self) -> None:
         """The running command was told to end, and will not."""
@@ -90,9 +117,13 @@ class Call(Errand):
         self.services = services
         self.session = session
         self.command = command
+        self.error: FTPLiteError | None = None
+        """Why the command has failed: set with `failed`."""
+
         self._control = control
         self._port: Deferred[int] = Deferred()
         self._completion: Deferred[None] | None = None
+        self._transfer: Transfer | None = None
 
     # What the session tells.
 
@@ -103,7 +134,7 @@ class Call(Errand):
     def size_told(self, size: int) -> None:
         """The client says how many bytes it sends."""
         if isinstance(self._pump, FileConsumer):
-            self._pump.expect(size)
+            self._pump.expect(size - (self.options.offset or 0))
 
     def completed(self) -> None:
         """The client's completion has come."""
@@ -121,10 +152,29 @@ class Call(Errand):
         """Send a line."""
         self._control.say(line)
 
-    def path(self) -> Path:
-        """Where the command's first argument leads; the working directory where there is none."""
+    @property
+    def owner(self) -> str:
+        """Whose partials this client's uploads leave."""
+        return self._control.owner
+
+    @property
+    def options(self) -> Options:
+        """What the client has asked for of the transfer, complete when `offer` is over."""
+        return Options() if self._transfer is None else self._transfer.options
+
+    def path(self, position: int = 0) -> Path:
+        """Where one of the command's arguments leads; the working directory where there is none."""
         arguments = self.command.arguments()
-        return resolve(self.session.directory, arguments[0] if arguments else ".")
+        return resolve(self.session.directory, arguments[position] if arguments else ".")
+
+    def second_argument(self) -> str | None:
+        """As it was meant; None where there is none."""
+        arguments = self.command.arguments()
+        return arguments[1] if len(arguments) > 1 else None
+
+    def end(self, error: FTPLiteError) -> None:
+        """Have the command end, for a reason of the server's own."""
+        self._control.end_command(self, error)
 
     def too_late(self) -> None:
         """See `Errand.too_late`."""
@@ -134,31 +184,49 @@ class Call(Errand):
         """See `Errand.job_done`: it may have let the session go on."""
         self._control.obey()
 
-    async def data_channel(self, ready: Success) -> DataChannel:
-        """Steps 2 to 4: say that it is ready, wait for the port, connect back."""
-        ends = self._control.ends()
-        if ends is None:
+    async def offer(self, ready: Success) -> int:
+        """Steps 2 and 3: say that it is ready, and wait for the port; all options are known then."""
+        if self._control.ends() is None:
             raise NotSupported("The server cannot connect to you from here.")
         self.say(self.session.answer(ready, receives=ready is Success.READY_TO_RECEIVE))
+        self._transfer = self.session.transfer
         port = await self._within_stall_time(
             self._port, ConnectionTimedOut("The data channel port did not come.")
         )
         limits = self.services.limits
         if (self.announced_size or 0) > limits.max_file_size:
             raise FileTooLarge(f"The limit is {limits.max_file_size} bytes.")
+        return port
+
+    async def connect(self, port: int) -> DataChannel:
+        """Step 4: connect back."""
+        ends = self._control.ends()
+        if ends is None:
+            raise ConnectionLost
         self._check_port(port, ends)
-        factory = ConnectBack(self.services.reactor, ends.local, ends.peer, port, limits.connect_timeout)
+        timeout = self.services.limits.connect_timeout
+        factory = ConnectBack(self.services.reactor, ends.local, ends.peer, port, timeout)
         return self.keep_channel(await factory.open())
 
     @property
     def announced_size(self) -> int | None:
         """Bytes the client has announced; None while unknown."""
-        return None if self.session.transfer is None else self.session.transfer.size
+        return None if self._transfer is None else self._transfer.size
 
     @property
     def moved(self) -> int:
         """Bytes of data moved so far."""
         return 0 if self._pump is None else self._pump.moved()
+
+    @property
+    def held(self) -> int:
+        """Bytes of the file of a put that are there, those it goes on behind included."""
+        return (self.options.offset or 0) + self.moved
+
+    @property
+    def told_checksum(self) -> Checksum | None:
+        """What the client says that the whole file comes to."""
+        return None if self._transfer is None else self._transfer.checksum
 
     async def pump(self, pump: Pump) -> None:
         """Step 6: run a producer or consumer to its end; `moved` then tells the bytes."""
@@ -186,6 +254,15 @@ class Call(Errand):
     async def told_complete(self) -> None:
         """Step 7 of a receiver: wait for the sender's completion."""
         await self._peer_completion(ConnectionLost("Your completion did not come."))
+
+    def digest(self, algorithm: str, start: int = 0) -> Digest:
+        """A checksum of what moves, from ``start`` on.  Raises `NotSupported`."""
+        return Digest(algorithm, self.services.workers, start)
+
+    async def checksum(self, digest: Digest, handle: Readable, end: int) -> Checksum:
+        """See `Errand.checksum`; the client is told now and then that it takes long."""
+        with self.working():
+            return await super().checksum(digest, handle, end)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -215,7 +292,7 @@ class Call(Errand):
         self.services.reactor.callLater(self.services.limits.verdict_timeout, give_up)
 
     async def _peer_completion(self, otherwise: FTPLiteError, movement: Callable[[], object] = int) -> None:
-        if self.session.transfer is None or self.session.transfer.completed:
+        if self._transfer is None or self._transfer.completed:
             return
         if self.session.input_over:
             raise ConnectionLost("Your completion did not come.")
@@ -228,7 +305,7 @@ class Call(Errand):
         """Wait, but no longer than the stall time without movement; the client's ``Working`` is some."""
         if awaited.called:
             return await awaited
-        transfer = self.session.transfer
+        transfer = self._transfer
         watch = StallWatch(
             self.services.reactor,
             self.services.limits.stall_timeout,

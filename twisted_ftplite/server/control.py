@@ -68,7 +68,7 @@ class ControlChannel(LineReceiver):
 
     def __init__(self, door: Door, services: Services) -> None:
         self.services = services
-        self.session = ServerSession(services.limits)
+        self.session = ServerSession(services.limits, services.feature_names, services.algorithms)
         self.MAX_LENGTH = services.limits.line_length - 1
         self.heard = services.reactor.seconds()
         """When the client last said or was last told something, in the reactor's seconds."""
@@ -96,6 +96,12 @@ class ControlChannel(LineReceiver):
         """Who it is, for the log."""
         address = self.transport.getPeer()
         return f"{getattr(address, 'host', '-')}:{getattr(address, 'port', '-')}"
+
+    @property
+    def owner(self) -> str:
+        """Whose partials this client's uploads leave: without a login, its host's."""
+        host = getattr(self.transport.getPeer(), "host", None)
+        return "" if host is None else str(tcp.plain_host(host))
 
     # What Twisted calls.
 
@@ -192,6 +198,12 @@ class ControlChannel(LineReceiver):
         self.session.drain()
         self.obey()
 
+    def end_command(self, call: Call, error: FTPLiteError) -> None:
+        """End this command with this status, if it still runs; the session goes on."""
+        if self._call is call:
+            self.session.cancel(error)
+            self.obey()
+
     def too_late(self) -> None:
         """The running command was told to end after the point of no return."""
         self._ended_by = None
@@ -261,7 +273,8 @@ class ControlChannel(LineReceiver):
         except Exception:  # noqa: BLE001 - logged, and the client still gets its status
             log.failure("{verb} failed", verb=call.command.verb.name)
             status = InternalError()
-        call.failed = isinstance(status, FTPLiteError)
+        call.error = status if isinstance(status, FTPLiteError) else None
+        call.failed = call.error is not None
         self._call = self._running = None
         self._conclude(call, status, self.services.reactor.seconds() - began)
         call.release()

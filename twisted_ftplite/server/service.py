@@ -11,10 +11,11 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorFromThreads
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..flow.digest import available
 from ..flow.opening import Reactor
 from ..flow.receiving import Pipes
 from ..flow.tcp import deepen_backlog, plain_host
@@ -22,12 +23,21 @@ from ..flow.workers import ThreadWorkers
 from ..limits import Limits
 from ..storage.local import LocalStorage
 from .call import Services
+from .checksums import Checksums
 from .sessions import ControlFactory, Sessions
 
 log = Logger()
 
-FEATURES = ("noop", "help")
+SWEEP_INTERVAL = 3600.0
+"""Seconds between two sweeps for partials that have grown too old; less where they are kept for less."""
+
 DEFAULT_ENDPOINT = "tcp:2121:interface=127.0.0.1"
+
+
+def offered() -> tuple[str, ...]:
+    """The features of docs/protocol.md, section 6, as this server lists them."""
+    checksums = " ".join(("checksum", *available()))
+    return ("files", "json", "offset", checksums, "modified", "partial-checksum", "noop", "help")
 
 
 class ServerReactor(Reactor, IReactorFromThreads):
@@ -62,6 +72,7 @@ class FTPLiteService(Service):
         self.config = config
         self.ports: list[IListeningPort] = []
         self._reactor = reactor
+        self._next_sweep: IDelayedCall | None = None
         self._notices: list[str] = []
         limits = self._fit_descriptors(config.limits)
         self._workers = ThreadWorkers(reactor, limits.threads)
@@ -73,7 +84,8 @@ class FTPLiteService(Service):
             pipes=Pipes(limits),
             limits=limits,
             read_only=config.read_only,
-            features=FEATURES,
+            features=offered(),
+            checksums=Checksums(limits.checksums),
         )
         self.sessions = Sessions(self._services)
 
@@ -98,7 +110,7 @@ class FTPLiteService(Service):
             if notice:
                 log.warn("{notice}", notice=notice)
         log.info("{summary}", summary=self.summary())
-        self._workers.run(self._storage.sweep).addCallbacks(_tell_swept, _tell_unswept)
+        self._sweep()
 
     def summary(self) -> str:
         """One line: what, where, to whom."""
@@ -112,8 +124,21 @@ class FTPLiteService(Service):
         Service.stopService(self)
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self.ports]
         self.ports = []
+        if self._next_sweep is not None and self._next_sweep.active():
+            self._next_sweep.cancel()
         closing.append(self.sessions.drain())
         return gatherResults(closing).addCallback(self._let_go)
+
+    def _sweep(self) -> None:
+        """Remove what crashes left behind and partials that are too old, now and then."""
+
+        def again(_: object) -> None:
+            if self.running:
+                self._next_sweep = self._reactor.callLater(interval, self._sweep)
+
+        interval = min(SWEEP_INTERVAL, max(self._services.limits.keep_partials / 2, 1.0))
+        swept = self._workers.run(self._storage.sweep)
+        swept.addCallbacks(_tell_swept, _tell_unswept).addCallback(again)
 
     def _let_go(self, _: object) -> None:
         self._workers.stop()
@@ -186,7 +211,7 @@ def _cannot_listen(description: str, error: BaseException | None) -> str:
 
 def _tell_swept(count: int) -> None:
     if count:
-        log.info("Swept up {count} unfinished files of an earlier server.", count=count)
+        log.info("Swept up {count} unfinished or forgotten files.", count=count)
 
 
 def _tell_unswept(failure: Failure) -> None:
