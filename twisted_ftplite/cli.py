@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.ClickException, BadUsage) as error:
         said = error.format_message() if isinstance(error, click.ClickException) else str(error)
         dash = " A NAME that begins with a dash stands behind --." * isinstance(error, click.NoSuchOption)
-        return _give_up(error, f"{said.rstrip('.')}.{dash} {PROGRAM} --help tells more.")
+        end = "" if said.endswith(("?", ".")) else "."
+        return _give_up(error, f"{said}{end}{dash} {PROGRAM} --help tells more.")
     try:
         return run(config) if config is not None else 0
     except KeyboardInterrupt as error:
@@ -121,7 +122,7 @@ class _Run:
         self._config = config
         self._workers = ThreadWorkers(reactor, THREADS)
         self._console = Console(self._workers)
-        self._shell = _make_shell(reactor, config, self._console)
+        self._shell = _make_shell(reactor, config, self._console, self._workers)
         self._ended: Deferred[None] | None = None
 
     def begin(self, _: object) -> Deferred[None]:
@@ -168,16 +169,21 @@ class _Run:
         return self._ended
 
 
-def _make_shell(reactor: Any, config: Config, console: Console) -> Shell:
+def _make_shell(reactor: Any, config: Config, console: Console, workers: Workers) -> Shell:
     from dataclasses import replace
 
     from .client.session import connect
-    from .client.shell import Mode, Shell
+    from .client.shell import Mode, Preferences, Shell
     from .limits import Limits
 
     limits = Limits()
     if config.timeout is not None:
         limits = replace(limits, connect_timeout=config.timeout, stall_timeout=config.timeout)
+    preferences = Preferences()
+    if config.checksum is not None:
+        preferences = preferences._replace(checksum=None if config.checksum == "none" else config.checksum)
+    if config.retries is not None:
+        preferences = preferences._replace(retries=config.retries)
     mode = Mode.INTERACTIVE if os.isatty(0) else Mode.SCRIPT
     return Shell(
         lambda: connect(reactor, config.host, config.port, limits=limits, data_ports=config.data_ports),
@@ -185,6 +191,8 @@ def _make_shell(reactor: Any, config: Config, console: Console) -> Shell:
         console,
         Mode.ONE_SHOT if config.command else mode,
         reactor,
+        workers,
+        preferences,
     )
 
 

@@ -165,13 +165,14 @@ def test_hostile_names(server: Server, tmp_path: Path) -> None:
 
 @blocking
 def test_what_a_server_says_is_escaped(tmp_path: Path) -> None:
+    plain = (GREETING, "ERROR: Unknown command. \x1b[2J")  # the second answers `features`
     for lines, status in (
-        ((GREETING, "FAILURE: File not found. \x1b[2J\x9b"), 1),
-        ((GREETING, "FAILURE: \x1b[2J"), 1),
-        ((GREETING, "ERROR: Internal error. \x1b[2J"), 3),
+        ((*plain, "FAILURE: File not found. \x1b[2J\x9b"), 1),
+        ((*plain, "FAILURE: \x1b[2J"), 1),
+        ((*plain, "ERROR: Internal error. \x1b[2J"), 3),
         (("ERROR: Too many connections. \x07\x1b[2J",), 3),
         (("220 \x1b[2J ready",), 3),
-        ((GREETING, "SUCCESS: Nothing of that kind. \x1b[2J"), 3),
+        ((*plain, "SUCCESS: Nothing of that kind. \x1b[2J"), 3),
     ):
         with talker(*lines) as address:
             done = client(address, "get", "x", cwd=tmp_path)

@@ -46,7 +46,7 @@ class AddressTests(SynchronousTestCase):
 
 class ArgumentTests(SynchronousTestCase):
     def check(self, line: str, **expected: object) -> None:
-        plain = Config("h", 2121, (), None, None)
+        plain = Config("h", 2121, (), None, None, None, None)
         assert parse(line.split()) == plain._replace(**expected)
 
     def test_commands(self) -> None:
@@ -65,17 +65,59 @@ class ArgumentTests(SynchronousTestCase):
             self.check(line, command=("ls",), timeout=1.5)
         self.check("h --data-ports 5000-5010", data_ports=(5000, 5010))
         self.check("h --data-ports 5000", data_ports=(5000, 5000))
+        for line in ("--checksum sha256 --retries 0 h ls", "h ls --checksum SHA256 --retries 0"):
+            self.check(line, command=("ls",), checksum="sha256", retries=0)
+        self.check("h --checksum none", checksum="none")
+
+    def test_options_of_the_verb(self) -> None:
+        self.check("h ls -la", command=("ls", "-la"))
+        self.check(
+            "h 99 get -c a --timeout 2 --preserve",
+            port=99,
+            timeout=2.0,
+            command=("get", "-c", "a", "--preserve"),
+        )
+        self.check("h rm -rf -- -x", command=("rm", "-rf", "--", "-x"))
+        self.check(
+            "h checksum a sha256 --checksum none", command=("checksum", "a", "sha256"), checksum="none"
+        )
 
     def test_names_that_begin_with_a_dash(self) -> None:
-        self.check("h get -- -x --help", command=("get", "-x", "--help"))
-        self.check("-- h get -x", command=("get", "-x"))
+        self.check("h get -- -x --help", command=("get", "--", "-x", "--help"))
+        self.check("h get a -- -x", command=("get", "a", "--", "-x"))
+        self.check("-- h get -x", command=("get", "--", "-x"))
+        self.check("h -- get --", command=("get", "--", "--"))
+        self.check("h get a --", command=("get", "a"))
+
+    def test_what_may_have_been_meant(self) -> None:
+        for line, told in (
+            ("--timout 5 h ls", "No such option '--timout'. Did you mean '--timeout'?"),
+            ("h --timout=5 ls", "No such option '--timout'. Did you mean '--timeout'?"),
+            ("h 99 -x ls", "No such option '-x'."),
+            (
+                "h ls --timout 5",
+                "ls: no such option --timout (did you mean --timeout?); a name that",
+            ),
+            (
+                "h get --presrve a",
+                "get: no such option --presrve (did you mean --preserve?); a name that",
+            ),
+            ("h lcd x", "lcd is for the shell only"),
+        ):
+            with pytest.raises((BadUsage, click.UsageError)) as caught:
+                parse(line.split())
+            error = caught.value
+            said = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            assert said.startswith(told)
 
     def test_bad_usage(self) -> None:
         for line in (
             "", "h frob", "h get", "h get a b c", "h ls a b", "h put", "h quit", "h -x", "h ls -x", "h 99 98",
             "h --timeout 0", "h --timeout -1", "h --timeout nan", "h --timeout inf", "h --timeout x",
             "h --data-ports 9-8", "h --data-ports 80-90", "h --data-ports 5000-", "h --data-ports 5000-70000",
-            "h --data-ports", "h --data-ports 5_000",
+            "h --data-ports", "h --data-ports 5_000", "h --retries", "h --retries -1", "h --retries x",
+            "h --retries 1.5", "h --checksum md5", "h rm", "h mv a", "h mkdir -x a", "h -l ls", "h cd",
+            "-l", "-- -l frob", "h lls", "h stat", "h pwd a",
         ):  # fmt: skip
             with pytest.raises((BadUsage, click.UsageError)):
                 parse(line.split())

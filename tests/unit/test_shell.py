@@ -4,186 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_ftplite.cli import status_of
 from twisted_ftplite.client.completion import Choices
-from twisted_ftplite.client.shell import Mode, Shell
-from twisted_ftplite.client.standard import LINE_LENGTH, Console, ScriptLines
+from twisted_ftplite.client.shell import Mode
+from twisted_ftplite.client.standard import LINE_LENGTH, ScriptLines
 from twisted_ftplite.client.troubles import Interrupted
-from twisted_ftplite.errors import (
-    ConnectionLost,
-    ConnectionRefused,
-    FileNotFound,
-    FTPLiteError,
-    LocalFileTrouble,
-)
+from twisted_ftplite.errors import ConnectionLost, ConnectionRefused
 from twisted_ftplite.flow.workers import InlineWorkers
-from twisted_ftplite.storage.interface import Entry
 
-
-class Moved(NamedTuple):
-    """What the session's get and put return."""
-
-    name: str
-    size: int
-    seconds: float
-
-
-def _read(path: str) -> bytes:
-    return Path(path).read_bytes()
-
-
-def _write(path: str, content: bytes) -> None:
-    Path(path).write_bytes(content)
-
-
-class MemorySession:
-    """The client's session as the shell sees it, with the server's files in a dict."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-        self.connected = True
-        self.said_goodbye = False
-        self.calls: list[tuple[str, ...]] = []
-        self.waits: Deferred[None] | None = None
-        """Where it is set, a transfer goes no further until it fires."""
-        self.fails: FTPLiteError | Exception | None = None
-
-    async def _begin(self, *call: str) -> None:
-        self.calls.append(call)
-        if self.waits is not None:
-            await self.waits
-        if self.fails is not None:
-            raise self.fails
-
-    async def ls(self, path: str | None = None) -> list[Entry]:
-        await self._begin("ls", *([] if path is None else [path]))
-        folder = path or ""
-        names = {name[len(folder) :] for name in self.files if name.startswith(folder)}
-        return sorted({Entry(name.split("/")[0], "/" in name) for name in names})
-
-    async def get(self, name: str, target: Any, *, progress: object = None) -> Moved:
-        await self._begin("get", name, target if isinstance(target, str) else "-")
-        if name not in self.files:
-            raise FileNotFound
-        content = self.files[name]
-        if isinstance(target, str):
-            _write(target, content)
-        else:
-            target.write(content)
-            target.publish()
-        return Moved(name, len(content), 0.5)
-
-    async def put(self, source: Any, name: str, *, progress: object = None) -> Moved:
-        await self._begin("put", source if isinstance(source, str) else "-", name)
-        if isinstance(source, str):
-            try:
-                self.files[name] = _read(source)
-            except OSError as error:
-                raise LocalFileTrouble(f"{source}: {error.strerror}") from error
-        return Moved(name, len(self.files[name]), 0.5)
-
-    async def features(self) -> list[str]:
-        return ["noop", "evil \x1b[2J"]
-
-    async def help(self) -> list[str]:
-        return ["ls [path]"]
-
-    async def noop(self) -> None:
-        await self._begin("noop")
-
-    async def quit(self) -> None:
-        await self._begin("quit")
-        self.said_goodbye = True
-        self.connected = False
-
-    async def close(self) -> None:
-        self.connected = False
-
-
-class Lines:
-    """A person who types: stands in for the prompt."""
-
-    def __init__(self, *lines: str | Callable[[], Any]) -> None:
-        self.lines = list(lines)
-        self.closed = False
-
-    async def line(self) -> str | None:
-        line = self.lines.pop(0) if self.lines else None
-        said = line() if callable(line) else line
-        return await said if isinstance(said, Deferred) else said
-
-    def interrupt(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-class ShellCase(SynchronousTestCase):
-    """A shell whose standard streams are files, in a folder of its own."""
-
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        before = os.getcwd()
-        self.addCleanup(os.chdir, before)
-        os.chdir(folder.name)
-        Path("streams").mkdir()
-        self.output = os.open("streams/output", os.O_RDWR | os.O_CREAT)
-        self.errors = os.open("streams/errors", os.O_RDWR | os.O_CREAT)
-        self.addCleanup(os.close, self.output)
-        self.addCleanup(os.close, self.errors)
-        self.files = {"a.txt": b"12345", "my file": b"", "dir/b.txt": b"b"}
-        self.sessions: list[MemorySession] = []
-        self.unreachable: FTPLiteError | None = None
-        self.clock = Clock()
-
-    async def connect(self) -> Any:
-        if self.unreachable is not None:
-            raise self.unreachable
-        self.sessions.append(MemorySession(self.files))
-        return self.sessions[-1]
-
-    def shell(self, mode: Mode) -> Shell:
-        console = Console(InlineWorkers(), output=self.output, errors=self.errors)
-        return Shell(self.connect, "host port 2121", console, mode, self.clock)
-
-    def one(self, *arguments: str) -> int:
-        return status_of(
-            self.successResultOf(Deferred.fromCoroutine(self.shell(Mode.ONE_SHOT).one(arguments)))
-        )
-
-    def script(self, text: bytes) -> int:
-        return status_of(self.successResultOf(self.begin_script(self.shell(Mode.SCRIPT), text)))
-
-    def begin_script(self, shell: Shell, text: bytes) -> Deferred[Exception | None]:
-        reading, writing = os.pipe()
-        self.addCleanup(os.close, reading)
-        os.write(writing, text)
-        os.close(writing)
-        return Deferred.fromCoroutine(shell.script(ScriptLines(InlineWorkers(), reading)))
-
-    def interact(self, *lines: str | Callable[[], Any]) -> int:
-        prompt: Any = Lines(*lines)
-        result = Deferred.fromCoroutine(self.shell(Mode.INTERACTIVE).interact(prompt))
-        status = status_of(self.successResultOf(result))
-        assert prompt.closed
-        return status
-
-    def said(self) -> str:
-        return Path("streams/output").read_text()
-
-    def complained(self) -> list[str]:
-        return Path("streams/errors").read_text().splitlines()
+from .shell_case import Lines, MemorySession, ShellCase
 
 
 class OneShotTests(ShellCase):
@@ -238,7 +72,7 @@ class OneShotTests(ShellCase):
     def test_standard_input_needs_a_name(self) -> None:
         assert self.one("put", "-") == 2
         assert "NAME" in self.complained()[0]
-        self.files["n"] = b""
+        self.tree.files["n"] = b""
         assert self.one("put", "-", "n") == 0
         assert self.sessions[0].calls[0] == ("put", "-", "n")
 
@@ -273,7 +107,7 @@ class OneShotTests(ShellCase):
         assert "ZeroDivisionError: division\\x0aby zero (test_shell.py:" in line
 
     def test_nothing_of_the_server_steers_the_terminal(self) -> None:
-        self.files = {"\x1b[2J": b""}
+        self.tree.files = {"\x1b[2J": b""}
         self.one("ls")
         self.one("features")
         self.one("get", "\x1b[2J", "x")
@@ -300,7 +134,9 @@ class OneShotTests(ShellCase):
         self.assertNoResult(result)
         shell.interrupt()
         assert status_of(self.successResultOf(result)) == 130
-        assert self.complained() == ["ftplite-client: get a.txt: interrupted"]
+        assert self.complained() == [
+            "ftplite-client: get a.txt: interrupted; get -c goes on where it broke off"
+        ]
         assert not self.sessions[0].said_goodbye
         assert not self.sessions[0].connected
 
@@ -353,7 +189,7 @@ class ScriptTests(ShellCase):
 
     def test_the_connection_is_lost(self) -> None:
         shell = self.shell(Mode.SCRIPT)
-        session = MemorySession(self.files)
+        session = MemorySession(self.tree)
 
         async def connect() -> Any:
             return session
@@ -390,7 +226,7 @@ class ScriptTests(ShellCase):
         shell = self.shell(Mode.SCRIPT)
 
         async def connect() -> Any:
-            session = MemorySession(self.files)
+            session = MemorySession(self.tree)
             session.waits = Deferred()
             return session
 
@@ -414,14 +250,14 @@ class InteractiveTests(ShellCase):
 
     def test_help_needs_no_quotes(self) -> None:
         self.interact("?", "help get", "help frob")
-        assert "put LOCAL [NAME]" in self.said()
+        assert "put [-cp] LOCAL [NAME]" in self.said()
         assert "unknown command" in self.complained()[0]
 
     def test_a_tilde(self) -> None:
         self.patch(os, "environ", {**os.environ, "HOME": os.getcwd()})
         self.interact("get a.txt ~/x", "put ~/x")
         assert Path("x").exists()
-        assert "x" in self.files
+        assert "x" in self.tree.files
 
     def test_it_connects_again(self) -> None:
         def lose() -> str:
@@ -451,7 +287,7 @@ class InteractiveTests(ShellCase):
         shell = self.shell(Mode.INTERACTIVE)
         prompt: Any = Lines("get a.txt", "ls")
         waits: Deferred[None] = Deferred()
-        session = MemorySession(self.files)
+        session = MemorySession(self.tree)
         session.waits = waits
 
         async def connect() -> Any:
@@ -463,7 +299,9 @@ class InteractiveTests(ShellCase):
         session.waits = None
         shell.interrupt()
         assert self.successResultOf(result) is None
-        assert self.complained() == ["ftplite-client: get a.txt: interrupted"]
+        assert self.complained() == [
+            "ftplite-client: get a.txt: interrupted; get -c goes on where it broke off"
+        ]
         assert self.said().startswith("a.txt\n")
         assert session.said_goodbye
 

@@ -8,16 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..protocol.listing import Row
     from ..storage.interface import Entry
+    from .description import Description
+    from .retrying import Retrying
     from .session import Session, connect
-    from .transfers import Transfer
+    from .wishes import DEFAULT, Transfer
 
-__all__ = ["Entry", "Session", "Transfer", "connect"]
+__all__ = ["DEFAULT", "Description", "Entry", "Retrying", "Row", "Session", "Transfer", "connect"]
 
 _HOMES = {
+    "DEFAULT": "twisted_ftplite.client.wishes",
+    "Description": "twisted_ftplite.client.description",
     "Entry": "twisted_ftplite.storage.interface",
+    "Retrying": "twisted_ftplite.client.retrying",
+    "Row": "twisted_ftplite.protocol.listing",
     "Session": "twisted_ftplite.client.session",
-    "Transfer": "twisted_ftplite.client.transfers",
+    "Transfer": "twisted_ftplite.client.wishes",
     "connect": "twisted_ftplite.client.session",
 }
 

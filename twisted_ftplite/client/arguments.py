@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 import click
 
 from .. import __version__
 from .display import PROGRAM, escape
+from .flags import END
 from .troubles import BadUsage
-from .verbs import ROWS, find
+from .verbs import ROWS, find, overview
 
 PORT: Final = 2121
 """Where a server listens unless it is told otherwise."""
@@ -23,9 +26,29 @@ class Config(NamedTuple):
     host: str
     port: int
     command: tuple[str, ...]
+    """The verb, its flags and arguments, those that are no flags behind a ``--``."""
+
     data_ports: tuple[int, int] | None
     timeout: float | None
     """Seconds for connecting, and for a transfer in which nothing moves."""
+
+    checksum: str | None
+    """The algorithm to compare transfers by, or ``none``."""
+
+    retries: int | None
+    """How often to go on after a break."""
+
+
+class Count(click.ParamType[int]):
+    """A number of times."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        count = _number(str(value))
+        if count < 0:
+            self.fail(f"{value!r} is no number of times.", param, ctx)
+        return count
 
 
 class PortRange(click.ParamType[tuple[int, int]]):
@@ -91,12 +114,23 @@ def read_address(host: str, port: str | None) -> tuple[str, int]:
     return name, number
 
 
-_COMMANDS = "\b\nCommands:\n" + "".join(f"  {row.usage():18}{row.help}\n" for row in ROWS if row.one_shot)
+ALGORITHMS: Final = ("xxh128", "blake3", "sha256", "none")
+
+_COMMANDS = "\b\nCommands:\n" + "".join(
+    f"  {line}\n" for line in overview(row for row in ROWS if row.one_shot).splitlines()
+)
+_FLAGS = "".join(
+    f"\n\b\nOptions of {' and '.join(row.name for row in rows)}:\n{rows[0].details()}"
+    for flags, group in groupby((row for row in ROWS if row.one_shot), lambda row: row.flags)
+    if flags and (rows := list(group))
+)
 _EPILOG = (
     _COMMANDS
+    + _FLAGS
     + "\nWithout a command it is a shell, or reads commands from standard input, one a line, where that is"
-    " no terminal. HOST may be ftplite://HOST:PORT, with an IPv6 address in [brackets]. A NAME that begins"
-    " with a dash stands behind --.\n"
+    " no terminal; there, help lists more of them. HOST may be ftplite://HOST:PORT, with an IPv6 address in"
+    " [brackets]. A NAME that begins with a dash stands behind --. Patterns (* ? [...]) in the NAME of get,"
+    " rm and ls and the LOCAL of put are expanded here: quote them.\n"
     "\n\b\nExit status:\n"
     "  0  all worked              1  the server refused (FAILURE)\n"
     "  2  wrong usage             3  no connection, or it or the protocol broke (ERROR)\n"
@@ -107,17 +141,29 @@ _EPILOG = (
 
 @click.command(
     PROGRAM,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Those that are not known may belong to the verb, which is told below.
+    context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
     options_metavar="[OPTIONS]",
     epilog=_EPILOG,
 )
 @click.argument("host")
-@click.argument("rest", nargs=-1, metavar="[PORT] [COMMAND [ARGUMENT]...]")
+@click.argument("rest", nargs=-1, metavar="[PORT] [COMMAND [OPTION|ARGUMENT]...]")
+@click.option(
+    "--checksum",
+    type=click.Choice(ALGORITHMS, case_sensitive=False),
+    help="What get and put compare by. Default: xxh128 where the server has it.",
+)
 @click.option(
     "--data-ports",
     type=PortRange(),
     metavar="A-B",
     help="Ports to listen on for data, for firewalls. Default: any that is free.",
+)
+@click.option(
+    "--retries",
+    type=Count(),
+    metavar="N",
+    help="How often to go on after the connection broke in the middle. Default: 5.",
 )
 @click.option(
     "--timeout",
@@ -126,28 +172,64 @@ _EPILOG = (
     help="For connecting, and for a transfer in which nothing moves. Default: 10 and 60.",
 )
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
 def _arguments(
-    host: str, rest: tuple[str, ...], data_ports: tuple[int, int] | None, timeout: float | None
+    context: click.Context,
+    host: str,
+    rest: tuple[str, ...],
+    checksum: str | None,
+    data_ports: tuple[int, int] | None,
+    retries: int | None,
+    timeout: float | None,
 ) -> Config:
-    """Fetch and store files on an FTPLite server: ls, get, put."""
+    """List, fetch, store and manage files on an FTPLite server."""
+    literal: int = context.obj
+    _no_option(context, [host, *rest][: max(0, len(rest) + 1 - literal)])
     port = rest[0] if rest and rest[0].isdigit() else None
     command = rest if port is None else rest[1:]
     name, number = read_address(host, port)
     if command:
-        try:
-            verb, _ = find(command)
-        except BadUsage as error:
-            raise BadUsage(f"{escape(command[0])}: {error}") from error
-        if not verb.one_shot:
-            raise BadUsage(f"{verb.name} is for the shell only")
-    return Config(name, number, command, data_ports, timeout)
+        # Behind the end of options, where that came, the verb's own parser finds none either.
+        flagged = max(1, len(command) - literal)
+        if literal:
+            command = (*command[:flagged], END, *command[flagged:])
+        _check(context, command)
+    return Config(name, number, command, data_ports, timeout, checksum, retries)
+
+
+def _no_option(context: click.Context, words: Sequence[str]) -> None:
+    """Raises `click.NoSuchOption` for one that stands before the verb, and so is none of its own."""
+    for position, word in enumerate(words):
+        if word.startswith("-") and len(word) > 1:
+            spelled = word.partition("=")[0]
+            close = get_close_matches(spelled, _own_options(context))
+            raise click.NoSuchOption(spelled, possibilities=close, ctx=context)
+        if position > 0 and not word.isdigit():
+            return
+
+
+def _own_options(context: click.Context) -> list[str]:
+    spellings = [each for option in context.command.get_params(context) for each in option.opts]
+    return [each for each in spellings if each.startswith("--")]
+
+
+def _check(context: click.Context, command: Sequence[str]) -> None:
+    """Raises `BadUsage` for what could not be run."""
+    try:
+        verb, _ = find(command, _own_options(context))
+    except BadUsage as error:
+        raise BadUsage(f"{escape(command[0])}: {error}") from error
+    if not verb.one_shot:
+        raise BadUsage(f"{verb.name} is for the shell only")
 
 
 def parse(arguments: Sequence[str]) -> Config | None:
     """What to do; None where that was to show help or version.  Raises `click.UsageError`, `BadUsage`."""
+    words = list(arguments)
+    literal = len(words) - words.index(END) - 1 if END in words else 0
     # click's own main() makes of a closed standard output an exit status of 1, and of errors several lines.
     try:
-        with _arguments.make_context(PROGRAM, list(arguments)) as context:
+        with _arguments.make_context(PROGRAM, words, obj=literal) as context:
             config: Config = _arguments.invoke(context)
             return config
     except click.exceptions.Exit:

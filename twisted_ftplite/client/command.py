@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import TimeoutError as TookTooLong
 
-from ..errors import ConnectionLost, ConnectionTimedOut, FTPLiteError
+from ..errors import ConnectionLost, ConnectionTimedOut, FTPLiteError, NotSupported
 from ..flow.channel import DataChannel
+from ..flow.digest import Digest, Readable
 from ..flow.errand import Errand
 from ..flow.movement import Pump, move
-from ..flow.opening import Listen, Reactor
-from ..flow.receiving import Pipes
+from ..flow.opening import Listen
 from ..flow.stall import StallWatch
-from ..flow.workers import Workers
-from ..limits import Limits
-from ..protocol.client import Completed, Event, Exchange, Over, SizeTold, Told
-from ..protocol.lines import encode_command
+from ..flow.workers import shielded
+from ..protocol.client import Event, Exchange, Over
+from ..protocol.lines import Field, FieldName, encode_command, encode_size
+from ..protocol.options import Options
+from ..protocol.paths import Path, resolve, spell
+from ..protocol.values import Checksum
+from .answers import Answers
 from .control import ControlChannel
+from .description import Offered
+from .services import Progress, Services
+from .targets import LocalTarget
+from .telling import repeated, shown
 
 T = TypeVar("T")
 
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes moved so far and in all (None: not known), about ten times a second."""
+_HASHES = ("stat", "checksum")
+"""Verbs for which the server may have to read a whole file."""
 
-PROGRESS_INTERVAL = 0.1
-"""Seconds."""
-
-
-@dataclass(slots=True)
-class Services:
-    """What the commands of one session share."""
-
-    reactor: Reactor
-    workers: Workers
-    pipes: Pipes
-    limits: Limits
-    data_ports: tuple[int, int]
-    in_memory: set[str] = field(default_factory=set)
-    """Local directories without a disk behind them: no thread is needed to write there."""
-
-    listener: Listen | None = None
-    """One that a transfer which ended well has left: to make one takes longer than to move a small file."""
+_PATIENCE = 1.5
+"""Intervals in which a server that works must say so once."""
 
 
 class Command(Errand):
@@ -64,22 +55,30 @@ class Command(Errand):
         self.verb = verb
         self.arguments = arguments
         self.exchange: Exchange | None = None
-        self.size: Deferred[int] = Deferred()
-        """Fires with the bytes that the server announces."""
-
-        self.completed: Deferred[None] = Deferred()
-        """Fires when the server's completion has come."""
-
+        self.answers = Answers()
         self.ended: Deferred[None] = Deferred()
         """Fires when the final status has come, or none will."""
 
         self.turn_over: Deferred[None] = Deferred()
         """Fires when the next command may be sent."""
 
-        self.told: list[str] = []
-        """The fields of a command without a transfer."""
+        self.error: BaseException | None = None
+        """Why it has failed: set with `failed`."""
+
+        self.answered = False
+        """Whether its final status has come."""
+
+        self.offset = 0
+        """Bytes of the file that were there before."""
+
+        self.leaves: LocalTarget | None = None
+        """What is to be kept or removed when it has failed."""
+
+        self.settled: Deferred[None] | None = None
+        """Fires when that is done; None where nobody need wait for it."""
 
         self._control = control
+        self._directory: Path | None = None
         self._before = before
         self._outcome: FTPLiteError | None = None
         self._waiting: Deferred[Any] | None = None
@@ -88,15 +87,13 @@ class Command(Errand):
 
     def heard(self, event: Event) -> None:
         """Something has come for this command."""
-        match event:
-            case SizeTold(size) if not self.size.called:
-                self.size.callback(size)
-            case Completed() if not self.completed.called:
-                self.completed.callback(None)
-            case Told(field):
-                self.told.append(field.text())
-            case Over(error):
-                self._end(error)
+        if self._directory is None:  # what was asked before is answered: this is where it is from
+            self._directory = self._control.session.directory
+        if isinstance(event, Over):
+            self.answered = True
+            self._end(event.error)
+        else:
+            self.answers.hear(event)
 
     def lost(self, error: FTPLiteError) -> None:
         """No final status will come."""
@@ -104,9 +101,49 @@ class Command(Errand):
 
     # What the coroutine asks for.
 
-    def send(self, more: bytes = b"") -> None:
+    @property
+    def offered(self) -> Offered:
+        """What the server offers; nothing where that was not asked."""
+        return self.services.offered or {}
+
+    @property
+    def remote_path(self) -> str:
+        """Where its first argument leads, from the root.  Raises `NameNotAllowed`."""
+        now = self._control.session.directory
+        return spell(resolve(now if self._directory is None else self._directory, self.arguments[0]))
+
+    @property
+    def position(self) -> int | None:
+        """Bytes of the file that are there or have moved; None where there was no data channel yet."""
+        return None if self._pump is None else self.offset + self._pump.moved()
+
+    def demand(self, feature: str) -> None:
+        """Raises `NotSupported` where the server does not offer it."""
+        if feature not in self.offered:
+            raise NotSupported(f'The server does not offer "{feature}".')
+
+    async def inquire(self, verb: str, *arguments: str) -> list[Field]:
+        """Ask something else before this command is sent, in its turn; the fields of the answer."""
+        question = Command(self.services, self._control, verb, arguments, self._before)
+        self._before = question.ended
+        try:
+            told = await question.tell()
+        except BaseException as error:
+            question.give_up(error)
+            raise
+        question.release()
+        return told
+
+    async def tell(self) -> list[Field]:
+        """All of a command without a transfer: send it, and return the fields that come."""
+        self.send()
+        self.say_nothing_more()
+        await self.over(works=self.verb in _HASHES)
+        return self.answers.fields
+
+    def send(self, more: bytes = b"", options: Options | None = None) -> None:
         """Say the command, and more with it."""
-        self.exchange = self._control.ask(self, self.verb, self.arguments, more)
+        self.exchange = self._control.ask(self, self.verb, self.arguments, more, options)
 
     def listen(self) -> Listen:
         """Listen for the data channel; nobody but the server is let in."""
@@ -118,32 +155,59 @@ class Command(Errand):
             listener = Listen(services.reactor, local, peer, timeout, services.data_ports)
         return self.keep(listener, self._leave_listener)
 
-    def announce(self, listener: Listen, size: int | None = None) -> None:
+    def announce(self, listener: Listen, size: int | None = None, options: Options | None = None) -> None:
         """Steps 1 and 3 in one: a refusal makes the server ignore the rest."""
-        self.send(self._control.session.announce(listener.port, size))
+        self.send(self._control.session.announce(listener.port, size, options), options)
 
     async def channel(self, listener: Listen) -> DataChannel:
         """Step 4: the server connects."""
         return self.keep_channel(await self.wait(listener.open()))
 
     async def pump(self, pump: Pump, total: int | None, progress: Progress | None) -> int:
-        """Step 6: run a producer or consumer to its end; returns the bytes that came, 0 of a producer."""
+        """Step 6: run a producer or consumer to its end; returns the bytes that came, 0 of a producer.
+
+        ``total`` are the bytes of the whole file.
+        """
         self._pump = pump
-        telling = self._tell_progress(pump, total, progress) if progress is not None else None
+        with shown(self.services.reactor, progress, lambda: self.offset + pump.moved(), total):
+            return await self._moved(pump)
+
+    async def _moved(self, pump: Pump) -> int:
         try:
             moving = move(pump, self.services.reactor, self.services.limits.stall_timeout)
             return await self.wait(moving) or 0
         except ConnectionLost:
             await self._verdict()
             raise
-        finally:
-            if telling is not None:
-                telling()
 
-    def complete(self, size: int | None = None) -> None:
-        """Our completion; the next command may then be sent."""
+    async def digested(
+        self,
+        digest: Digest,
+        handle: Readable,
+        end: int,
+        progress: Progress | None = None,
+        total: int | None = None,
+    ) -> Checksum:
+        """The checksum of what a handle holds up to ``end``; at once where that is little and all in.
+
+        ``progress`` is told how much of ``total`` has been read, where that is what takes long.
+        """
+        if digest.position == end <= self.services.limits.small_file:
+            return digest.checksum()
+        with self.working(), shown(self.services.reactor, progress, lambda: digest.position, total):
+            return await self.wait(Deferred.fromCoroutine(self.checksum(digest, handle, end)))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Tell the server now and then that it is this side that takes long."""
+        interval = self.services.limits.working_interval
+        with repeated(self.services.reactor, interval, self._say_working):
+            yield
+
+    def complete(self, size: int | None = None, checksum: Checksum | None = None) -> None:
+        """Our completion, behind a size and a checksum that are to be told; the next command may be sent."""
         assert self.exchange is not None
-        self._control.say(self._control.session.complete(self.exchange, size))
+        self._control.say(self._control.session.complete(self.exchange, size, checksum))
         self.say_nothing_more()
 
     def fail(self, error: FTPLiteError) -> None:
@@ -156,21 +220,27 @@ class Command(Errand):
         if not self.turn_over.called:
             self.turn_over.callback(None)
 
-    async def over(self, movement: Callable[[], object] = int) -> None:
-        """Wait for the final status.  Raises what the server says."""
+    async def over(self, movement: Callable[[], object] = int, *, works: bool = False) -> None:
+        """Wait for the final status, as `within_stall_time` does.  Raises what the server says."""
         if not self.ended.called:
-            await self.within_stall_time(self._when_ended(), movement)
+            await self.within_stall_time(self._when_ended(), movement, works=works)
         if self._outcome is not None:
             raise self._outcome
 
-    async def within_stall_time(self, awaited: Deferred[T], movement: Callable[[], object] = int) -> T:
-        """Wait for the server as long as it says something, or something moves, now and then."""
+    async def within_stall_time(
+        self, awaited: Deferred[T], movement: Callable[[], object] = int, *, works: bool = False
+    ) -> T:
+        """Wait for the server as long as it says something, or something moves, now and then.
+
+        With ``works`` it may be hashing or syncing, and need say so only once in a while.
+        """
         if awaited.called:
             return await self.wait(awaited)
-        session = self._control.session
+        session, limits = self._control.session, self.services.limits
+        patience = _PATIENCE * limits.working_interval if works else 0
         watch = StallWatch(
             self.services.reactor,
-            self.services.limits.stall_timeout,
+            max(limits.stall_timeout, patience),
             lambda: (session.lines, movement()),
             lambda: awaited.errback(ConnectionTimedOut("The server says nothing.")),
         )
@@ -195,6 +265,23 @@ class Command(Errand):
         finally:
             self._waiting = None
 
+    def give_up(self, error: BaseException | None) -> None:
+        """It has failed: `release`, and break off."""
+        self.failed, self.error = True, error
+        if self.leaves is not None and not self.leaves.in_place:
+            self.settled = Deferred()
+        self.release()
+
+    async def settle(self) -> None:
+        """Wait until what it leaves of a local file has been kept or removed: who goes on needs that.
+
+        A disk that does not answer is waited for no longer than a peer is.
+        """
+        settled = self.settled
+        if settled is not None and not settled.called:
+            wait = shielded(settled).addTimeout(self.services.limits.close_timeout, self.services.reactor)
+            await wait.addErrback(lambda failure: failure.trap(TookTooLong))
+
     def release(self) -> None:
         """See `Errand.release`; a command that is given up is aborted, but none before it."""
         super().release()
@@ -202,6 +289,9 @@ class Command(Errand):
             self._end(None)
         elif not self.turn_over.called:
             self._before.addCallback(lambda _: self._abort())
+
+    def _say_working(self) -> None:
+        self._control.say(encode_size(FieldName.WORKING, self.position or 0))
 
     def _leave_listener(self, listener: Listen) -> None:
         if self.failed or self.services.listener is not None or self._control.over.called:
@@ -234,10 +324,3 @@ class Command(Errand):
         ended: Deferred[None] = Deferred()
         self.ended.addCallback(lambda _: None if ended.called else ended.callback(None))
         return ended
-
-    def _tell_progress(self, pump: Pump, total: int | None, progress: Progress) -> Callable[[], None]:
-        """Call ``progress`` now and then; returns what ends that."""
-        telling = LoopingCall(lambda: progress(pump.moved(), total))
-        telling.clock = self.services.reactor
-        telling.start(PROGRESS_INTERVAL, now=False)
-        return telling.stop

@@ -14,6 +14,7 @@ from ..errors import ConnectionLost, FTPLiteError, ProtocolViolation
 from ..flow import tcp
 from ..limits import Limits
 from ..protocol.client import ClientSession, Event, Exchange, Over
+from ..protocol.options import Options
 
 
 class Asker(Protocol):
@@ -49,9 +50,16 @@ class ControlChannel(LineReceiver):
         self._askers: dict[Exchange, Asker] = {}
         self._deadline: IDelayedCall | None = None
 
-    def ask(self, asker: Asker, verb: str, arguments: tuple[str, ...], more: bytes) -> Exchange:
-        """Send a command and the lines behind it.  Raises `NameNotAllowed`."""
-        exchange, line = self.session.ask(verb, *arguments)
+    def ask(
+        self,
+        asker: Asker,
+        verb: str,
+        arguments: tuple[str, ...],
+        more: bytes = b"",
+        options: Options | None = None,
+    ) -> Exchange:
+        """Send a command and the lines behind it, which ask for ``options``.  Raises `NameNotAllowed`."""
+        exchange, line = self.session.ask(verb, *arguments, options=options)
         self._askers[exchange] = asker
         self.say(line + more)
         return exchange
@@ -80,6 +88,12 @@ class ControlChannel(LineReceiver):
             self.transport.loseConnection()
         for exchange in left:
             self._askers.pop(exchange).lost(error)
+
+    def drop(self, error: FTPLiteError) -> None:
+        """The same at once, for a connection on which nothing comes through any more."""
+        self.leave(error)
+        if not self.gone.called:
+            self.transport.abortConnection()
 
     def connectionMade(self) -> None:
         tcp.tune_control(self.transport, self._limits.control_read)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from .. import errors
+from .troubles import Interrupted
 from .words import UNSEEN, spell
-
-if TYPE_CHECKING:
-    from ..storage.interface import Entry
 
 PROGRAM = "ftplite-client"
 
@@ -36,12 +33,16 @@ _WHEN_COMMANDING: dict[type[Exception], str] = {
     errors.NameNotAllowed: "Choose another name.",
     errors.DiskFull: "The server's disk needs room; what stood under the name is untouched.",
     errors.QuotaExceeded: "Room must be made on the server.",
+    errors.FileExists: "Choose another name.",
+    errors.DirectoryNotEmpty: "Empty it first.",
+    errors.OffsetNotValid: "What is there has changed; do it again without -c.",
     errors.FileTooLarge: "The server takes no file of that size.",
     errors.LimitReached: "Try again when the server has less to do.",
     errors.SizeMismatch: _TRY_AGAIN,
-    errors.ChecksumMismatch: _TRY_AGAIN,
+    errors.ChecksumMismatch: "Bytes were changed on the way or by a disk, and nothing was kept; try again,"
+    " and where it happens again, have the network and both disks checked.",
     errors.FileChanged: "Try again when nobody writes it.",
-    errors.NotSupported: "This server does not offer it; see features.",
+    errors.NotSupported: "See with features what this server offers.",
     errors.PortNotAllowed: "Choose other ports with --data-ports.",
     errors.ConnectionRefused: "The server could not reach a data port of this host: let it through the"
     " firewall, or name ports that are open with --data-ports.",
@@ -55,6 +56,40 @@ _WHEN_COMMANDING: dict[type[Exception], str] = {
     errors.ProtocolViolation: "Nothing was kept. " + _SPEAKS_OTHERWISE,
     errors.UnknownCommand: _SPEAKS_OTHERWISE,
 }
+
+_OF_VERB: dict[str, dict[type[Exception], str]] = {
+    "put": {
+        errors.IsADirectory: "Name a file, or end NAME with / to store it in there.",
+        errors.OffsetNotValid: "The server has other bytes of it than it said; without -c it is sent anew.",
+    },
+    "get": {
+        errors.OffsetNotValid: "The file became shorter; without -c it is fetched anew.",
+    },
+    "cd": {errors.FileNotFound: "See with pwd where this is, and with ls what is there."},
+    "mkdir": {
+        errors.FileExists: "Choose another name; mkdir -p is content with a directory that is there.",
+        errors.FileNotFound: "The directory above is missing; mkdir -p makes it too.",
+    },
+    "rmdir": {
+        errors.DirectoryNotEmpty: "rm -r removes it with all that is in it.",
+        errors.NotADirectory: "rm removes a file.",
+    },
+    "rm": {
+        errors.IsADirectory: "rm -r removes it with all that is in it, rmdir an empty one.",
+        errors.DirectoryNotEmpty: "Something came into it meanwhile; do it again to remove that too.",
+    },
+    "mv": {
+        errors.FileExists: "Remove first what is there, or choose another name.",
+        errors.IsADirectory: "A file replaces no directory; choose another name.",
+        errors.NotADirectory: "A directory replaces no file; choose another name.",
+        errors.DirectoryNotEmpty: "No directory is replaced that holds something; choose another name.",
+        errors.NotARegularFile: "It can't be moved there; fetch it and store it instead.",
+    },
+}
+"""Where a verb has a remedy of its own."""
+
+BROKEN_OFF = (errors.ConnectionLost, errors.ConnectionTimedOut, errors.ServerShuttingDown)
+"""After these what had begun can be gone on with."""
 
 _STEPS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -71,19 +106,29 @@ def _escape_one(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
 
 
-def describe(error: Exception, *, connecting: bool = False) -> str:
-    """What happened and how to mend it; text of a peer is escaped."""
+def describe(error: Exception, *, connecting: bool = False, verb: str = "", hint: str = "") -> str:
+    """What happened and how to mend it; text of a peer is escaped.
+
+    ``verb`` is what was being done, and ``hint`` the remedy where that broke off.
+    """
+    broke = bool(hint) and isinstance(error, (*BROKEN_OFF, Interrupted))
     if not isinstance(error, errors.FTPLiteError):
-        return escape(str(error) or type(error).__name__)
-    table = _WHEN_CONNECTING if connecting else _WHEN_COMMANDING
+        return escape(str(error) or type(error).__name__) + (f"; {hint}" if broke else "")
     # Nobody answered: the detail is this machine's own reason, and a name that is not known was not refused.
     unanswered = connecting and isinstance(error, errors.ConnectionRefused)
     said = escape(error.detail if unanswered and error.detail else str(error))
-    remedy = next((table[each] for each in type(error).__mro__ if each in table), "")
+    if broke:
+        return f"{said.removesuffix('.')}; {hint}"
+    remedy = _remedy(error, connecting, verb)
     return f"{said}{'' if said.endswith('.') else '.'} {remedy}" if remedy else said
 
 
-def listing(entries: Iterable[Entry], *, terminal: bool) -> str:
+def _remedy(error: errors.FTPLiteError, connecting: bool, verb: str) -> str:
+    tables = [_WHEN_CONNECTING] if connecting else [_OF_VERB.get(verb, {}), _WHEN_COMMANDING]
+    return next((table[each] for table in tables for each in type(error).__mro__ if each in table), "")
+
+
+def listing(entries: Iterable[tuple[str, bool]], *, terminal: bool) -> str:
     r"""A name a line, as ``ls`` shows it.
 
     A script gets the protocol's own spelling, in which every line is one name and any JSON parser reads
@@ -106,6 +151,9 @@ def rate(size: int, seconds: float) -> str:
     return f"{value:.0f} {step}/s" if step == "B" else f"{value:.1f} {step}/s"
 
 
-def summary(name: str, size: int, seconds: float) -> str:
-    """The one line after a transfer."""
-    return f"{spell(name)}: {size} bytes in {seconds:.3f} s, {rate(size, seconds)}\n"
+def summary(name: str, size: int, seconds: float, resumed_at: int = 0) -> str:
+    """The one line after a transfer; ``resumed_at`` bytes of ``size`` had been there already."""
+    if 0 < resumed_at == size:
+        return f"{spell(name)}: already there, {size} bytes compared\n"
+    line = f"{spell(name)}: {size} bytes in {seconds:.3f} s, {rate(size - resumed_at, seconds)}"
+    return f"{line} (went on at {resumed_at})\n" if resumed_at else f"{line}\n"

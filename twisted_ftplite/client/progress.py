@@ -36,9 +36,14 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if self._bar is not None:
+        self.wipe()
+
+    def wipe(self) -> None:
+        """Take it off; where it goes on it is drawn anew, below what was written meanwhile."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
             with contextlib.suppress(OSError):
-                self._bar.stop()
+                bar.stop()
 
     def __call__(self, moved: int, whole: int | None) -> None:
         """Show ``moved`` bytes of ``whole``, which is None where nobody knows."""
@@ -53,7 +58,8 @@ class ProgressBar:
     def _draw(self, moved: int, whole: int | None) -> None:
         if self._bar is None or self._task is None:
             self._bar = _make()
-            self._task = self._bar.add_task("", total=whole, name=spell(self._name))
+            # What was there when it began was not moved, and says nothing of the speed.
+            self._task = self._bar.add_task("", total=whole, completed=moved, name=spell(self._name))
             self._bar.start()
         # The ^C that a terminal shows must not wrap, or wiping off the bar would miss its first line.
         self._bar.console.width = max(1, os.get_terminal_size(2).columns - ROOM)

@@ -11,42 +11,30 @@ and each is sent as soon as the one before has nothing left to say, so that no r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredLock, succeed
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IAddress, IReactorFromThreads, IReactorTCP
-from twisted.internet.protocol import ClientFactory
-from twisted.python.failure import Failure
-
-from ..errors import ConnectionLost, ConnectionRefused, ConnectionTimedOut, FTPLiteError
-from ..flow.opening import Reactor
-from ..flow.receiving import Pipes
-from ..flow.workers import ThreadWorkers
+from ..errors import ConnectionLost, NotSupported
 from ..limits import Limits
+from ..protocol.lines import Field
+from ..protocol.listing import Row
+from ..protocol.paths import resolve, spell
 from ..storage.interface import Entry, WriteHandle
-from .command import Command, Progress, Services
-from .control import ControlChannel
+from .command import Command
+from .description import Description, Offered, read_checksum, read_description, read_directory
 from .files import ReadSource
-from .transfers import Transfer, get, ls, put, tell
+from .listings import ls, rows
+from .resuming import checksum_command, persist
+from .services import Progress
+from .transfers import get, put
+from .turns import ClientReactor, Turns
+from .wishes import DEFAULT, Transfer, Wishes
 
-T = TypeVar("T")
+__all__ = ["DEFAULT", "Session", "connect"]
 
-THREADS = 2
-"""Threads that work on the local files of all sessions in a process.
-
-Small files take so little of each that more threads only quarrel over the interpreter: with 8 sessions,
-32 threads fetched 1,050 files a second, 4 as many, and 2 of them 1,600.
-"""
-
-_workers: dict[IReactorFromThreads, ThreadWorkers] = {}
-"""By reactor, of which a process has one."""
-
-
-class ClientReactor(Reactor, IReactorTCP, IReactorFromThreads):
-    """What a client needs of the reactor."""
+Names = list[Entry]
+Rows = list[Row]
+Texts = list[str]
+Fields = list[Field]
+"""In the class below ``list`` is a method."""
 
 
 async def connect(
@@ -63,127 +51,204 @@ async def connect(
     Raises `ConnectionRefused`, `ConnectionTimedOut` (after ``limits.connect_timeout`` seconds),
     `ConnectionLost`, what the server says instead of a greeting, and `ProtocolViolation`.
     """
-    session = Session(reactor, limits or Limits(), data_ports or (0, 0))
-    await session.connect(host, port)
-    return session
+    turns = Turns(reactor, limits or Limits(), data_ports or (0, 0))
+    await turns.connect(host, port)
+    return Session(turns)
 
 
 class Session:
     """A session; made by `connect`.  Its user ends it with `quit` or `close`."""
 
-    def __init__(self, reactor: ClientReactor, limits: Limits, data_ports: tuple[int, int]) -> None:
-        self._reactor = reactor
-        self._limits = limits
-        workers = _workers.setdefault(reactor, ThreadWorkers(reactor, THREADS))
-        self._services = Services(reactor, workers, Pipes(limits), limits, data_ports)
-        self._control = ControlChannel(reactor, limits)
-        self._turn = DeferredLock()
-        self._before: Deferred[None] = succeed(None)
-        """Fires when the last command is over."""
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
 
     @property
     def connected(self) -> bool:
         """Whether commands can still be sent."""
-        return self._control.session.greeted and self._control.session.lost is None
+        return self._turns.connected
 
-    async def ls(self, path: str | None = None) -> list[Entry]:
+    @property
+    def directory(self) -> str:
+        """The working directory, as a path from the root of the tree, as far as `cd` has told."""
+        return spell(self._turns.control.session.directory)
+
+    async def offered(self) -> Offered:
+        """What the server offers of section 6, asked for once a session; nothing where it knows no features.
+
+        ``get``, ``put`` and all below but `ls` need to know, and ask by themselves.
+        """
+        await self._turns.run("features", (), _nothing, asks=True)
+        return self._turns.services.offered or {}
+
+    async def ls(self, path: str | None = None) -> Names:
         """The names in a directory of the server, or the name of a file, in the order of their bytes."""
-        return await self._run("ls", () if path is None else (path,), ls)
+        return await self._turns.run("ls", () if path is None else (path,), ls)
+
+    async def list(self, path: str | None = None, *, depth_all: bool = False) -> Rows:
+        """The same with attributes; with ``depth_all`` the whole tree, names being paths from the directory.
+
+        Raises `NotSupported` where the server has no ``json``.
+        """
+        rows: Rows = []
+        await self._list(rows.extend, path, depth_all, self._turns.services.limits.listing_size)
+        return rows
+
+    async def list_to(
+        self, take: Callable[[Rows], None], path: str | None = None, *, depth_all: bool = False
+    ) -> None:
+        """The same, given to ``take`` as they come, some at a time, for listings of any length.
+
+        What was given is of no account where this raises.
+        """
+        await self._list(take, path, depth_all, None)
 
     async def get(
-        self, name: str, target: str | WriteHandle, *, progress: Progress | None = None
+        self,
+        name: str,
+        target: str | WriteHandle,
+        *,
+        progress: Progress | None = None,
+        checksum: str | None = DEFAULT,
+        resume: bool = False,
+        preserve: bool = False,
     ) -> Transfer:
         """Fetch ``name`` into a local path, where it appears whole and durable, in one step, or not at all.
 
-        Raises what the server says, `ProtocolViolation` where what came is not what was announced, and
-        `LocalFileTrouble`.
-        """
-        return await self._run("get", (name,), lambda command: get(command, target, progress))
+        ``checksum`` is the algorithm to compare by: `DEFAULT` is ``xxh128`` where the server offers it,
+        None is none.  ``resume`` goes on with what an earlier get of the same file to the same path left
+        when it broke off, and does nothing where the very file is there already; a `WriteHandle` cannot
+        be resumed (`NotSupported`), and a server that lacks what it takes sends the whole file anew.
+        ``preserve`` keeps the file's time and mode.
 
-    async def put(self, source: str | ReadSource, name: str, *, progress: Progress | None = None) -> Transfer:
+        Where the connection breaks, or this is cancelled, what has arrived is kept for `resume`, in a
+        hidden file beside the path.
+
+        Raises what the server says, `ChecksumMismatch`, `ProtocolViolation` where what came is not what was
+        announced, `NotSupported` for what was asked for and the server lacks, and `LocalFileTrouble`.
+        """
+        if resume and not isinstance(target, str):
+            raise NotSupported("Only a get into a file can be gone on with.")
+        wishes = Wishes(progress, checksum, preserve)
+        return await self._move("get", name, lambda each, go_on: get(each, target, wishes, go_on), resume)
+
+    async def put(
+        self,
+        source: str | ReadSource,
+        name: str,
+        *,
+        progress: Progress | None = None,
+        checksum: str | None = DEFAULT,
+        resume: bool = False,
+        preserve: bool = False,
+    ) -> Transfer:
         """Store a local path or a stream as ``name``; it is in place and durable when this returns.
+
+        The rest as of `get`: ``resume`` sends what the server lacks where the bytes that it has are those
+        of the local file, and all of it where they are not; a stream cannot be resumed, and has neither
+        time nor mode to preserve.
 
         Raises what the server says, and `LocalFileTrouble`, also where the local file changed meanwhile.
         """
-        return await self._run("put", (name,), lambda command: put(command, source, progress))
+        if resume and not isinstance(source, str):
+            raise NotSupported("Only a put of a file can be gone on with.")
+        wishes = Wishes(progress, checksum, preserve)
+        return await self._move("put", name, lambda each, go_on: put(each, source, wishes, go_on), resume)
 
-    async def features(self) -> list[str]:
-        """What else the server offers."""
-        return await self._run("features", (), tell)
+    async def pwd(self) -> str:
+        """The working directory, as a path from the root of the tree."""
+        return read_directory(await self._ask("files", "pwd"))
 
-    async def help(self) -> list[str]:
+    async def cd(self, path: str) -> None:
+        """Change the working directory."""
+        await self._ask("files", "cd", path)
+
+    async def mkdir(self, path: str) -> None:
+        """Make a directory, whose parent must exist."""
+        await self._ask("files", "mkdir", path)
+
+    async def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        await self._ask("files", "rmdir", path)
+
+    async def rm(self, path: str) -> None:
+        """Remove what is no directory; of a link, the link itself."""
+        await self._ask("files", "rm", path)
+
+    async def mv(self, old: str, new: str) -> None:
+        """Rename in one step, replacing what is no directory, or an empty directory by a directory."""
+        await self._ask("files", "mv", old, new)
+
+    async def stat(self, path: str, checksum: str | None = None) -> Description:
+        """What the server tells of a name; ``checksum`` asks for one of what a partial of it holds.
+
+        Raises `FileNotFound` where there is neither file nor partial, and `NotSupported`.
+        """
+        if checksum is None:
+            return read_description(await self._ask("files", "stat", path))
+        return read_description(await self._ask("partial-checksum", "stat", path, checksum))
+
+    async def checksum(self, name: str, algorithm: str = "xxh128") -> str:
+        """The checksum of a whole file, in hexadecimal digits."""
+        verb, *arguments = checksum_command(name, algorithm)
+        return read_checksum(await self._ask("checksum", verb, *arguments), algorithm).digest
+
+    async def features(self) -> Texts:
+        """What else the server offers, in its own words."""
+        return [field.text() for field in await self._tell("features")]
+
+    async def help(self) -> Texts:
         """The server's verbs, a line each."""
-        return await self._run("help", (), tell)
+        return [field.text() for field in await self._tell("help")]
 
     async def noop(self) -> None:
         """Be heard, and hear that the server is there."""
-        await self._run("noop", (), tell)
+        await self._tell("noop")
 
     async def quit(self) -> None:
         """End the session in good form."""
-        await self._run("quit", (), tell)
+        await self._tell("quit")
         await self.close()
 
     async def close(self) -> None:
         """Drop the connection without a word; what runs fails with `ConnectionLost`."""
-        self._control.leave(ConnectionLost("The session was closed."))
-        gone: Deferred[None] = Deferred()
-        self._control.gone.addCallback(gone.callback)
-        await gone
+        await self._turns.close()
 
-    async def connect(self, host: str, port: int) -> None:
-        """See the function of the same name."""
-        timeout = self._limits.connect_timeout
-        endpoint = HostnameEndpoint(self._reactor, host, port, timeout)
-        try:
-            await endpoint.connect(_Factory(self._control))
-        except ConnectError as error:
-            kind = ConnectionTimedOut if isinstance(error, ConnectTimeout) else ConnectionRefused
-            raise kind(Failure(error).getErrorMessage()) from error
-        except DNSLookupError as error:
-            raise ConnectionRefused(str(error)) from error
-        self._control.over.addCallback(self._let_go)
-        try:
-            await self._control.greeted.addTimeout(timeout, self._reactor, _timed_out)
-        except BaseException:
-            await self.close()
-            raise
+    def drop(self) -> None:
+        """The same at once: for a connection on which nothing comes through any more."""
+        self._turns.control.drop(ConnectionLost("The session was dropped."))
 
-    async def _run(self, verb: str, arguments: tuple[str, ...], body: Callable[[Command], Awaitable[T]]) -> T:
-        """Wait for the command's turn, run it, and let go of all it held, however it ends."""
-        await self._turn.acquire()
-        lost = self._control.session.lost
-        if lost is not None:
-            self._turn.release()
-            raise ConnectionLost(lost.detail or str(lost))
-        command = Command(self._services, self._control, verb, arguments, self._before)
-        self._before = command.ended
-        command.turn_over.addCallback(lambda _: self._turn.release())
-        try:
-            return await body(command)
-        except BaseException:
-            command.failed = True
-            raise
-        finally:
-            command.release()
+    async def _move(
+        self, verb: str, name: str, body: Callable[[Command, bool], Awaitable[Transfer]], resume: bool
+    ) -> Transfer:
+        def attempt(go_on: bool) -> Awaitable[Transfer]:
+            return self._turns.run(verb, (name,), lambda command: body(command, go_on), asks=True)
 
-    def _let_go(self, _: FTPLiteError) -> None:
-        if self._services.listener is not None:
-            self._services.listener.close()
-        self._services.pipes.close()
+        return await (persist(attempt) if resume else attempt(False))
+
+    async def _list(
+        self, take: Callable[[Rows], None], path: str | None, depth_all: bool, most: int | None
+    ) -> None:
+        arguments = () if path is None else (path,)
+        await self._turns.run(
+            "ls", arguments, lambda each: rows(each, take, depth_all=depth_all, most=most), asks=True
+        )
+
+    async def _ask(self, feature: str, verb: str, *arguments: str) -> Fields:
+        """A command of a feature.  Raises `NotSupported` where the server lacks that."""
+
+        async def tell(command: Command) -> Fields:
+            command.demand(feature)
+            fields = await command.tell()
+            if verb == "cd":
+                session = self._turns.control.session
+                session.directory = resolve(session.directory, arguments[0])
+            return fields
+
+        return await self._turns.run(verb, arguments, tell, asks=True)
+
+    async def _tell(self, verb: str) -> Fields:
+        return await self._turns.run(verb, (), lambda command: command.tell())
 
 
-class _Factory(ClientFactory):
-    """Connects once."""
-
-    noisy = False
-
-    def __init__(self, control: ControlChannel) -> None:
-        self._control = control
-
-    def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
-        return self._control
-
-
-def _timed_out(result: object, timeout: float) -> None:
-    raise ConnectionTimedOut("The server did not greet.")
+async def _nothing(command: Command) -> None:
+    """Done."""

@@ -7,23 +7,29 @@ import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
+from twisted.python.failure import Failure as Caught
 
-from ..errors import ConnectionLost, FTPLiteError, LocalFileTrouble
+from ..errors import ConnectionLost, Failure, FTPLiteError, LocalFileTrouble
+from ..flow.workers import Workers, shielded
 from .display import describe, escape
 from .progress import ProgressBar
+from .retrying import RETRIES, Operation, Retrying
 from .standard import Console, ScriptLines, StandardInput, StandardOutput
-from .troubles import BadUsage, Interrupted, Unreachable
+from .troubles import BadUsage, Interrupted, Reported, Unreachable
 from .verbs import find
+from .wishes import DEFAULT
 from .words import quote, spell, split
 
 if TYPE_CHECKING:
     from .prompt import Prompt
     from .session import Session
+
+A = TypeVarTuple("A")
+T = TypeVar("T")
 
 GOODBYE = 2.0
 """Seconds that a server is given to say Goodbye; nothing depends on its doing so."""
@@ -41,6 +47,16 @@ Work = Coroutine[Deferred[Any], Any, Exception | None]
 """Something to do that returns what went wrong and was reported, or raises what was not."""
 
 
+class Preferences(NamedTuple):
+    """What the user wants of all transfers."""
+
+    checksum: str | None = DEFAULT
+    """The algorithm to compare by; see `Session.get`."""
+
+    retries: int = RETRIES
+    """How often to go on after a break."""
+
+
 class Shell:
     """Runs commands, one at a time, and reports what became of each."""
 
@@ -51,13 +67,21 @@ class Shell:
         console: Console,
         mode: Mode,
         clock: IReactorTime,
+        workers: Workers,
+        preferences: Preferences | None = None,
     ) -> None:
-        """``place`` is how errors name what ``connect`` connects to."""
+        """``place`` is how errors name what ``connect`` connects to; ``workers`` see to local files."""
         self._connect = connect
         self._place = place
         self._clock = clock
+        self._workers = workers
         self.console = console
         self.mode = mode
+        self.preferences = preferences or Preferences()
+        self.directory: str | None = None
+        """Where in the tree the session is, from the root, once it was told to go somewhere."""
+        self.hint = ""
+        """What helps when the running command breaks off."""
         self.leaving = False
         """Set by the verb that leaves."""
         self.interrupted = False
@@ -65,25 +89,85 @@ class Shell:
         self._session: Session | None = None
         self._running: Deferred[Any] | None = None
         self._busy = False
+        self._where = self._verb = ""
+        self._bar: ProgressBar | None = None
         self._streams: list[StandardInput | StandardOutput] = []
         self._prompt: Prompt | None = None
 
     # What the verbs use.
 
-    async def session(self) -> Session:
-        """The session, connected.  Raises `Unreachable`, and `ConnectionLost` where a script's was lost."""
+    async def session(self, *, again: bool = False) -> Session:
+        """The session, connected, in the directory where the last one was.
+
+        ``again`` connects anew without a word.  Else raises `ConnectionLost` where a script's was lost.
+        Raises `Unreachable`, and what the server says of the directory.
+        """
         if self._session is not None and not self._session.connected:
-            if self.mode is Mode.SCRIPT:
+            if not again and self.mode is Mode.SCRIPT:
                 raise ConnectionLost
-            self.console.complain(f"the connection to {self._place} was lost; connecting again")
+            if not again:
+                self.console.complain(f"the connection to {self._place} was lost; connecting again")
             self._session = None
         if self._session is None:
-            try:
-                self._session = await self._connect()
-            except FTPLiteError as error:
-                reason = describe(error, connecting=True)
-                raise Unreachable(f"cannot connect to {escape(self._place)}: {reason}") from error
+            self._session = await self._connected()
         return self._session
+
+    async def _connected(self) -> Session:
+        try:
+            session = await self._connect()
+        except FTPLiteError as error:
+            reason = describe(error, connecting=True)
+            raise Unreachable(f"cannot connect to {escape(self._place)}: {reason}") from error
+        if self.directory is None:
+            return session
+        try:
+            await session.cd(self.directory)
+        except BaseException as error:
+            await session.close()  # what comes next must not happen elsewhere
+            if isinstance(error, Failure):
+                gone, self.directory = spell(self.directory), None
+                detail = f"{gone} cannot be entered any more; from here on this is /"
+                raise type(error)(detail) from error
+            raise
+        return session
+
+    async def persist(self, operation: Operation[T], about: str = "") -> T:
+        """Do it with the session; after a break connect again, say so of ``about``, and go on.
+
+        Raises as `session` does.
+        """
+        begun = False
+
+        async def connect() -> Session:
+            nonlocal begun
+            again, begun = begun, True
+            return await self.session(again=again)
+
+        def remark(text: str) -> None:
+            if self._bar is not None:
+                self._bar.wipe()
+            self.console.complain(f"{about or self._verb}: {text}")
+
+        retrying = Retrying(connect, self._clock, remark, retries=self.preferences.retries)
+        return await retrying.run(operation)
+
+    async def local(self, function: Callable[[*A], T], *arguments: *A) -> T:
+        """What a blocking call returns that asks this machine's file system."""
+        return await shielded(self._workers.run(function, *arguments))
+
+    async def agrees(self, question: str) -> bool:
+        """Whether a person who can be asked says yes; where commands come from none, there is no question."""
+        if self.mode is Mode.SCRIPT or not self.console.input_is_terminal:
+            return True
+        source = self.console.ask(question)
+        self._streams.append(source)
+        answer = b""
+        try:
+            answer = await self.local(source.read, 1024)
+        finally:
+            if not answer.endswith(b"\n"):
+                self.console.remark("")
+        return answer.strip().lower() in (b"y", b"yes")
 
     def present(self) -> Session | None:
         """The session if there is one just now."""
@@ -111,9 +195,11 @@ class Shell:
 
     def progress(self, name: str, *, to_output: bool = False) -> AbstractContextManager[ProgressBar | None]:
         """What shows how a transfer goes, where a person looks and the data does not go to the same place."""
+        self._bar = None
         if not self.console.errors_are_terminal or (to_output and self.console.output_is_terminal):
             return nullcontext()
-        return ProgressBar(name)
+        self._bar = ProgressBar(name)
+        return self._bar
 
     # Where commands come from.
 
@@ -154,7 +240,7 @@ class Shell:
             try:
                 line = await prompt.line()
             except LocalFileTrouble as trouble:
-                self._report("", trouble)
+                self.report("", trouble)
                 error = trouble
                 break
             finally:
@@ -187,28 +273,33 @@ class Shell:
         try:
             arguments = split(line)
         except BadUsage as error:
-            self._report(where, error)
+            self.report(where.removesuffix(": "), error)
             return error
         return await self._command(arguments, where) if arguments else None
 
     async def _command(self, arguments: Sequence[str], where: str = "") -> Exception | None:
         shown = " ".join(quote(word) if " " in word else spell(word) for word in arguments)
-        error = await self._report_on(self._execute(arguments), f"{where}{shown}: ")
+        self._where, self._verb, self.hint = where, "", ""
+        error = await self._report_on(self._execute(arguments), shown)
         self._streams.clear()
+        self._where, self._bar = "", None
         return error
 
     async def _execute(self, arguments: Sequence[str]) -> None:
-        verb, rest = find(arguments)
-        await verb.run(self, rest)
+        verb, call = find(arguments)
+        self._verb = verb.name
+        await verb.run(self, call)
 
     async def _report_on(self, work: Work, what: str = "") -> Exception | None:
         """Do a piece of work that `interrupt` can end; a failure is reported as about ``what``."""
 
-        def failed(failure: Failure) -> Exception:
+        def failed(failure: Caught) -> Exception:
             error = Interrupted() if self.interrupted else failure.value
+            if isinstance(error, Reported):
+                return error.error
             if not isinstance(error, Exception):
                 failure.raiseException()
-            self._report(what, error)
+            self.report(what, error)
             return error
 
         whole, self._busy = not self._busy, True  # else it is a part of what runs
@@ -221,16 +312,18 @@ class Shell:
         finally:
             self._running, self._busy = None, False
 
-    def _report(self, what: str, error: Exception) -> None:
+    def report(self, what: str, error: Exception) -> None:
+        """Tell that the running command, or the part ``what`` of it, failed."""
+        about = self._where + (f"{what}: " if what else "")
         if isinstance(error, Unreachable):
-            self.console.complain(str(error))
+            self.console.complain(f"{str(error).removesuffix('.')}; {self.hint}" if self.hint else str(error))
         elif isinstance(error, FTPLiteError | BadUsage | Interrupted):
-            self.console.complain(what + describe(error))
+            self.console.complain(about + describe(error, verb=self._verb, hint=self.hint))
         else:
             place = traceback.extract_tb(error.__traceback__)[-1:]
             at = "".join(f" ({os.path.basename(each.filename)}:{each.lineno})" for each in place)
             self.console.complain(
-                f"{what}a fault of this program, please report it: {type(error).__name__}: {error}{at}"
+                f"{about}a fault of this program, please report it: {type(error).__name__}: {error}{at}"
             )
 
     async def _leave(self) -> None:

@@ -107,6 +107,9 @@ class StandardOutput(_Stream):
             except OSError as error:
                 raise self._trouble(error) from error
 
+    def spliced(self, count: int) -> None:
+        """It has no descriptor to splice into."""
+
     def takes(self, size: int) -> bool:
         """Whether so many bytes can be written now without waiting."""
         return size <= self._piece and self.now()
@@ -124,10 +127,12 @@ class StandardOutput(_Stream):
 class Console:
     """Where results and complaints go, and whether a person looks at them."""
 
-    def __init__(self, workers: Workers, *, output: int = 1, errors: int = 2) -> None:
+    def __init__(self, workers: Workers, *, source: int = 0, output: int = 1, errors: int = 2) -> None:
         self._workers = workers
+        self._source = source
         self._output = StandardOutput(output)
         self._errors = errors
+        self.input_is_terminal = os.isatty(source)
         self.output_is_terminal = os.isatty(output)
         self.errors_are_terminal = os.isatty(errors)
         # Scripts get UTF-8, which is what names are; a terminal says what it can show.
@@ -146,14 +151,22 @@ class Console:
         self._output.stop()
         self._output = StandardOutput(self._output.descriptor)
 
+    def ask(self, question: str) -> StandardInput:
+        """Put a question; from what is returned the answer can be read, a line with its end."""
+        self._tell(f"{escape(question)} ")
+        return StandardInput(self._source)
+
     def complain(self, text: str) -> None:
         """One line on standard error, as the program's."""
         self.remark(f"{PROGRAM}: {text}")
 
     def remark(self, text: str) -> None:
         """One line on standard error.  Nobody hears complaints about complaints."""
+        self._tell(f"{escape(text)}\n")
+
+    def _tell(self, text: str) -> None:
         with contextlib.suppress(OSError):
-            os.write(self._errors, (escape(text) + "\n").encode("utf-8", "backslashreplace"))
+            os.write(self._errors, text.encode("utf-8", "backslashreplace"))
 
 
 class ScriptLines:

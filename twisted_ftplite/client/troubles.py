@@ -16,3 +16,11 @@ class Interrupted(Exception):
 
 class Unreachable(Exception):
     """There is no session to be had; the text says where and why, for people."""
+
+
+class Reported(Exception):
+    """Some of what was asked for went wrong, and each of it was told already; ``error`` came first."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error

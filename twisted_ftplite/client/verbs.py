@@ -5,20 +5,25 @@ Nothing here is imported from Twisted, nor from what would: ``--help`` shows the
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .display import escape, listing, summary
+from . import flags as flags_of
+from .display import escape
+from .flags import Call, Flag
+from .listing_commands import FLAGS as OF_LISTINGS
+from .listing_commands import lls, ls
+from .local_commands import lcd, lpwd
+from .removal import rm
+from .transfer_commands import get, put
+from .tree_commands import cd, checksum, mkdir, mv, pwd, rmdir, stat
 from .troubles import BadUsage
 
 if TYPE_CHECKING:
     from .shell import Shell
-    from .transfers import Transfer
 
-STANDARD = "-"
-"""In the place of a local file: standard input or output."""
+Run = Callable[["Shell", Call], Coroutine[Any, Any, None]]
 
 
 class Verb(NamedTuple):
@@ -26,22 +31,36 @@ class Verb(NamedTuple):
 
     name: str
     arguments: str
-    """As the help shows them, those in brackets optional.  LOCAL is a file here, every other one there."""
+    """As the help shows them, those in brackets optional, and any number of what ends in ``...``.
+
+    LOCAL is a file here, COMMAND one of these, ALGORITHM one of a checksum, every other one a name there.
+    """
 
     help: str
-    run: Callable[[Shell, Sequence[str]], Coroutine[Any, Any, None]]
+    run: Run
+    flags: tuple[Flag, ...] = ()
     one_shot: bool = True
     """Whether it may stand behind HOST."""
+
+    directories: bool = False
+    """Whether its names are directories only."""
 
     aliases: tuple[str, ...] = ()
 
     def usage(self) -> str:
-        return f"{self.name} {self.arguments}".rstrip()
+        return " ".join(filter(None, (self.name, flags_of.usage(self.flags), self.arguments)))
 
     def argument(self, position: int) -> str | None:
         """What the argument at ``position`` is, in capitals; None where there is no such argument."""
         names = self.arguments.split()
-        return names[position].strip("[]") if position < len(names) else None
+        if names and names[-1].endswith("..."):
+            position = min(position, len(names) - 1)
+        return names[position].strip("[].") if position < len(names) else None
+
+    def details(self) -> str:
+        """Lines about its flags."""
+        width = max((len(flag.spellings()) for flag in self.flags), default=0)
+        return "".join(f"    {flag.spellings():{width}}  {flag.help}\n" for flag in self.flags)
 
 
 def named(word: str) -> Verb:
@@ -52,92 +71,38 @@ def named(word: str) -> Verb:
     return verb
 
 
-def find(words: Sequence[str]) -> tuple[Verb, Sequence[str]]:
-    """The verb that the first word names, and its arguments, their number checked.  Raises `BadUsage`."""
+def find(words: Sequence[str], options: Iterable[str] = ()) -> tuple[Verb, Call]:
+    """The verb that the first word names, and its flags and arguments, their number checked.
+
+    ``options`` are what may stand elsewhere and be meant by a word that is no flag.  Raises `BadUsage`.
+    """
     verb = named(words[0])
-    arguments = words[1:]
+    try:
+        given, arguments = flags_of.read(verb.flags, words[1:], options)
+    except BadUsage as error:
+        raise BadUsage(f"{error}; usage: {verb.usage()}") from error
     names = verb.arguments.split()
-    if len(arguments) > len(names):
-        hint = "; a name with blanks goes in quotes" if names else ""
+    if arguments and verb.argument(len(arguments) - 1) is None:
+        hint = "; a name with blanks goes in quotes, and so does a pattern" if names else ""
         raise BadUsage(f"too many arguments{hint}; usage: {verb.usage()}")
     if len(arguments) < len(names) and not names[len(arguments)].startswith("["):
-        raise BadUsage(f"{names[len(arguments)]} is missing; usage: {verb.usage()}")
-    return verb, arguments
+        raise BadUsage(f"{names[len(arguments)].rstrip('.')} is missing; usage: {verb.usage()}")
+    return verb, Call(given, arguments, verb.usage())
 
 
-async def _ls(shell: Shell, arguments: Sequence[str]) -> None:
-    session = await shell.session()
-    entries = await session.ls(*arguments)
-    await shell.console.say(listing(entries, terminal=shell.console.output_is_terminal))
-
-
-async def _get(shell: Shell, arguments: Sequence[str]) -> None:
-    name, *rest = arguments
-    to_output = rest == [STANDARD]
-    target = shell.standard_output() if to_output else _target(name, shell.expand(rest[0]) if rest else None)
-    session = await shell.session()
-    with shell.progress(name, to_output=to_output) as progress:
-        transfer = await session.get(name, target, progress=progress)
-        if progress is not None:
-            progress.finish(transfer.size)
-    await _tell(shell, transfer, to_output=to_output)
-
-
-def _target(name: str, local: str | None) -> str:
-    """Where a file comes to lie: under the last segment of what was asked for, or where ``local`` says."""
-    # The one file system call made in the reactor's thread: this process serves nobody else.
-    if local is not None and not local.endswith("/") and not os.path.isdir(local):
-        return local
-    last = _last(name)
-    if last is None:
-        raise BadUsage(f"say under which name to store {escape(name)}; usage: {VERBS['get'].usage()}")
-    return last if local is None else os.path.join(local, last)
-
-
-async def _put(shell: Shell, arguments: Sequence[str]) -> None:
-    local, *rest = arguments
-    source = shell.standard_input() if local == STANDARD else shell.expand(local)
-    last = _last(local) if local != STANDARD else None
-    name = rest[0] if rest else last
-    if name is None:
-        raise BadUsage(f"say under which NAME to store it; usage: {VERBS['put'].usage()}")
-    if rest and last is not None and _last(name) is None:  # ends in / or . or .., so it is a directory
-        name = f"{name.removesuffix('/')}/{last}"
-    session = await shell.session()
-    with shell.progress(name) as progress:
-        transfer = await session.put(source, name, progress=progress)
-        if progress is not None:
-            progress.finish(transfer.size)
-    await _tell(shell, transfer)
-
-
-def _last(path: str) -> str | None:
-    """The last segment, or None where that could only be a directory."""
-    last = path.rpartition("/")[2]
-    return None if last in ("", ".", "..") else last
-
-
-async def _tell(shell: Shell, transfer: Transfer, *, to_output: bool = False) -> None:
-    line = summary(transfer.name, transfer.size, transfer.seconds)
-    if to_output:
-        shell.console.remark(line.rstrip("\n"))
-    else:
-        await shell.console.say(line)
-
-
-async def _features(shell: Shell, arguments: Sequence[str]) -> None:
+async def _features(shell: Shell, call: Call) -> None:
     session = await shell.session()
     await _lines(shell, await session.features())
 
 
-async def _noop(shell: Shell, arguments: Sequence[str]) -> None:
+async def _noop(shell: Shell, call: Call) -> None:
     session = await shell.session()
     began = time.monotonic()
     await session.noop()
     await shell.console.say(f"answered in {(time.monotonic() - began) * 1000:.1f} ms\n")
 
 
-async def _remote_help(shell: Shell, arguments: Sequence[str]) -> None:
+async def _remote_help(shell: Shell, call: Call) -> None:
     session = await shell.session()
     await _lines(shell, await session.help())
 
@@ -146,34 +111,88 @@ async def _lines(shell: Shell, lines: Sequence[str]) -> None:
     await shell.console.say("".join(escape(line) + "\n" for line in lines))
 
 
-async def _help(shell: Shell, arguments: Sequence[str]) -> None:
-    if arguments:
-        verb = named(arguments[0])
-        await shell.console.say(f"{verb.usage()}\n    {verb.help}\n")
+async def _help(shell: Shell, call: Call) -> None:
+    if call.words:
+        verb = named(call.words[0])
+        await shell.console.say(f"{verb.usage()}\n    {verb.help}\n{verb.details()}")
         return
-    width = max(len(row.usage()) for row in ROWS)
-    await shell.console.say("".join(f"{row.usage():{width}}  {row.help}\n" for row in ROWS) + WORDS)
+    await shell.console.say(overview(ROWS) + WORDS)
 
 
-async def _quit(shell: Shell, arguments: Sequence[str]) -> None:
+async def _quit(shell: Shell, call: Call) -> None:
     shell.leaving = True
 
 
+def overview(rows: Iterable[Verb]) -> str:
+    """A line a verb."""
+    rows = list(rows)
+    width = max(len(row.usage()) for row in rows)
+    return "".join(f"{row.usage():{width}}  {row.help}\n" for row in rows)
+
+
 WORDS = r"""
+help COMMAND tells what its options mean.
 Blanks divide words. A name with blanks goes in quotes: get "my file.txt" or get 'my file.txt' or
 get my\ file.txt. Double quotes hold a JSON string, which is how ls writes names that it must quote.
+* ? [...] in what get, put, rm and ls are given stand for any name that matches, unless they are quoted.
 LOCAL may begin with ~ for a home directory and may be a directory; - is standard input or output.
-A line that begins with # is a comment.
+A name that begins with a dash stands behind --. A line that begins with # is a comment.
 """
 
+_TRANSFER = (
+    Flag("continue", "go on with what broke off, having compared what is there", "c"),
+    Flag("preserve", "keep time and mode", "p"),
+)
+
 ROWS = (
-    Verb("ls", "[PATH]", "list a directory", _ls),
-    Verb("get", "NAME [LOCAL]", "fetch a file; - writes it to standard output", _get),
-    Verb("put", "LOCAL [NAME]", "store a file; - reads standard input", _put),
+    Verb("ls", "[PATH]", "list a directory", ls, OF_LISTINGS),
+    Verb("get", "NAME [LOCAL]", "fetch a file; - writes it to standard output", get, _TRANSFER),
+    Verb("put", "LOCAL [NAME]", "store a file; - reads standard input", put, _TRANSFER),
+    Verb("cd", "[PATH]", "go to a directory, or to the root", cd, one_shot=False, directories=True),
+    Verb("pwd", "", "where this is in the server's tree", pwd),
+    Verb(
+        "mkdir",
+        "PATH",
+        "make a directory",
+        mkdir,
+        (Flag("parents", "those above it too; content with one that is there", "p"),),
+        directories=True,
+    ),
+    Verb("rmdir", "PATH", "remove an empty directory", rmdir, directories=True),
+    Verb(
+        "rm",
+        "NAME...",
+        "remove files",
+        rm,
+        (
+            Flag("recursive", "directories too, and all in them; asks at a terminal", "r"),
+            Flag("force", "don't ask, and don't mind what is not there", "f"),
+        ),
+    ),
+    Verb("mv", "OLD NEW", "rename, or move into a directory", mv),
+    Verb("stat", "NAME", "what the server knows of a name", stat),
+    Verb("checksum", "NAME [ALGORITHM]", "a file's checksum; xxh128 unless told", checksum),
+    Verb(
+        "lcd",
+        "[LOCAL]",
+        "go to a directory of this machine, or home",
+        lcd,
+        one_shot=False,
+        directories=True,
+    ),
+    Verb("lpwd", "", "where this is on this machine", lpwd, one_shot=False),
+    Verb(
+        "lls",
+        "[LOCAL]",
+        "list a directory of this machine",
+        lls,
+        OF_LISTINGS,
+        one_shot=False,
+    ),
     Verb("features", "", "what else the server offers", _features),
     Verb("noop", "", "ask whether the server is there", _noop),
     Verb("remotehelp", "", "what the server says of its commands", _remote_help),
-    Verb("help", "[COMMAND]", "this list", _help, aliases=("?",)),
+    Verb("help", "[COMMAND]", "this list, or one of it", _help, aliases=("?",)),
     Verb("quit", "", "leave", _quit, one_shot=False, aliases=("exit", "bye")),
 )
 

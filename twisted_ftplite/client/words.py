@@ -3,14 +3,16 @@
 Blanks (space, tab) divide words, as in sftp, so a name with blanks is quoted: ``'as it is'``, or
 ``"as a JSON string"``, which is also how the protocol and ``ls`` write a name that cannot stand bare, or
 with ``\\`` before each character that would mean something else.  A line that begins with ``#`` is a comment.
+What is quoted in any of these ways is taken literally also where a pattern may stand (`globs`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
+from .globs import literally
 from .troubles import BadUsage
 
 _PIECE: Final = re.compile(
@@ -32,6 +34,22 @@ _BYTES: Final = re.compile("[\udc80-\udcff]")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
+class Word(str):
+    """A word of a line, and what it is as a pattern: there, what was quoted stands for itself."""
+
+    pattern: str
+
+    def __new__(cls, text: str, pattern: str) -> Self:
+        word = super().__new__(cls, text)
+        word.pattern = pattern
+        return word
+
+
+def pattern_of(word: str) -> str:
+    """The word as a pattern; one that no shell of ours has read is what it is."""
+    return word.pattern if isinstance(word, Word) else word
+
+
 class Unfinished(NamedTuple):
     """A line as far as it was typed, for completion."""
 
@@ -48,11 +66,11 @@ class Unfinished(NamedTuple):
     """The quote that is open, or an empty string."""
 
 
-def split(line: str) -> list[str]:
+def split(line: str) -> list[Word]:
     """The words of a line; none of an empty one and of a comment.  Raises `BadUsage`."""
     if line.lstrip(" \t").startswith("#"):
         return []
-    words: list[str] = []
+    words: list[Word] = []
     index = _skip_blanks(line, 0)
     while index < len(line):
         word, index, quote = _word(line, index)
@@ -86,22 +104,24 @@ def _skip_blanks(line: str, index: int) -> int:
     return match.end() if match else index
 
 
-def _word(line: str, index: int) -> tuple[str, int, str]:
+def _word(line: str, index: int) -> tuple[Word, int, str]:
     """The word that begins at ``index``, where it ends, and the quote that is still open there."""
-    word = ""
-    while index < len(line) and line[index] not in " \t":
+    text, pattern, open_quote = "", "", ""
+    while index < len(line) and line[index] not in " \t" and not open_quote:
         piece = _PIECE.match(line, index)
         if piece is None:
-            return word, len(line), "\\"
+            return Word(text, pattern), len(line), "\\"
         index = piece.end()
-        word += piece["bare"] or piece["escaped"] or piece["single"] or ""
+        bare = piece["bare"] or ""
+        quoted = piece["escaped"] or piece["single"] or ""
         if piece["double"] is not None:
-            word += _meaning(piece["double"])
-            if not piece["double_end"]:
-                return word, len(line), '"'
-        if piece["single_end"] == "":
-            return word, len(line), "'"
-    return word, index, ""
+            quoted = _meaning(piece["double"])
+            open_quote = "" if piece["double_end"] else '"'
+        elif piece["single_end"] == "":
+            open_quote = "'"
+        text += bare + quoted
+        pattern += bare + literally(quoted)
+    return Word(text, pattern), index, open_quote
 
 
 def _meaning(inside: str) -> str:

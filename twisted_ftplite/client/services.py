@@ -1,0 +1,57 @@
+"""What the commands of one session share, and how a command breaks off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import CancelledError
+
+from ..errors import ConnectionLost, ConnectionTimedOut, ServerShuttingDown
+from ..flow.opening import Listen, Reactor
+from ..flow.receiving import Pipes
+from ..flow.workers import Workers
+from ..limits import Limits
+from .description import Offered
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes moved so far and in all (None: not known), about ten times a second."""
+
+BREAKS = (ConnectionLost, ConnectionTimedOut, ServerShuttingDown, CancelledError)
+"""How a command ends that can be gone on with: nothing is wrong with what has arrived."""
+
+
+class BrokeOff(Exception):
+    """The cause of a `ConnectionLost` or `ConnectionTimedOut` that ended a command which had been sent."""
+
+    def __init__(self, verb: str, position: int | None, *, answered: bool) -> None:
+        super().__init__(f"{verb} broke off at {position}")
+        self.verb = verb
+        self.position = position
+        """Bytes of the file that had moved, those from earlier tries included; None where there was no
+        data channel yet."""
+
+        self.answered = answered
+        """Whether it is the server that said so: then the session goes on."""
+
+
+@dataclass(slots=True)
+class Services:
+    """What the commands of one session share."""
+
+    reactor: Reactor
+    workers: Workers
+    pipes: Pipes
+    limits: Limits
+    data_ports: tuple[int, int]
+    place: str = ""
+    """The server, as host and port: what is kept of a file is for one from there."""
+
+    offered: Offered | None = None
+    """None while that was not asked."""
+
+    in_memory: set[str] = field(default_factory=set)
+    """Local directories without a disk behind them: no thread is needed to write there."""
+
+    listener: Listen | None = None
+    """One that a transfer which ended well has left: to make one takes longer than to move a small file."""
