@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from ..errors import ConnectionLost, from_oserror
@@ -69,7 +70,7 @@ class Gather:
 
     def readable(self) -> None:
         taker = self._taker
-        while (count := taker.channel.recv_into(memoryview(self._buffer)[taker.received :])) is not None:
+        while (count := taker.channel.recv_into(self._rest())) is not None:
             if count == 0:
                 taker.in_thread(lambda _: taker.finish(), self._write_whole)
                 return
@@ -77,12 +78,20 @@ class Gather:
                 return
 
     def drain(self, room: int) -> None:
-        """See `Way`; the reactor has taken all there was.  Not synced: it is only a beginning."""
-        if self._taker.received:
+        """See `Way`.  Not synced: it is only a beginning."""
+        taker = self._taker
+        with suppress(OSError):  # a channel that was reset has nothing more
+            while room > 0 and (count := taker.channel.recv_into(self._rest())):
+                taker.received += count
+        if taker.received:
             self._write()
 
     def let_go(self) -> None:
         """Nothing was lent."""
+
+    def _rest(self) -> memoryview:
+        """What is left of the buffer."""
+        return memoryview(self._buffer)[self._taker.received :]
 
     def _write_whole(self) -> None:
         self._write()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from ..errors import FileChanged, FileNotFound, FTPLiteError, NotADirectory, PermissionDenied
 from ..protocol.lines import FieldName, Success, encode_field, encode_size, spell_argument
@@ -67,23 +66,16 @@ async def stat(call: Call) -> Success:
     path, storage = call.path(), call.services.storage
     algorithm = call.second_argument()
     digest = None if algorithm is None else call.digest(algorithm)
-    found = await call.work(_look, storage, path, call.owner)
+    attributes, size = await _look(call, path)
     partial: ReadHandle | None = None
-    size = found.partial_size
-    if found.target is not None:
-        place = Place(call.owner, found.target)
-        if call.services.uploads.size(place) is not None:
-            await call.services.uploads.settle(place)
-            size = await call.work(storage.partial_size, path, call.owner)
-        size = call.services.uploads.size(place) or size
     if digest is not None and size is not None:
         size = None
         with suppress(FileNotFound):  # it was published or removed just now
             partial = await call.open(lambda each: each.close(), storage.open_partial, path, call.owner)
             size = partial.size
-    if found.attributes is None and size is None:
+    if attributes is None and size is None:
         raise FileNotFound
-    _describe(call, found.attributes)
+    _describe(call, attributes)
     if size is not None:
         call.say(encode_size(FieldName.PARTIAL_SIZE, size))
     if digest is not None and partial is not None:
@@ -107,23 +99,30 @@ async def checksum(call: Call) -> Success:
     return Success.DESCRIBED
 
 
-class _Found(NamedTuple):
-    """What there is of a name."""
+async def _look(call: Call, path: Path) -> tuple[Attributes | None, int | None]:
+    """What there is of a name, and how many bytes have arrived of an upload to it."""
+    uploads, storage = call.services.uploads, call.services.storage
 
-    attributes: Attributes | None
-    partial_size: int | None
-    target: object
-    """What `Storage.check_write` says of it; None where no file could be put there."""
+    def find_place() -> Place | None:
+        with suppress(FTPLiteError):  # no file could be put there, so there is no partial
+            return Place(call.owner, storage.check_write(path))
+        return None
+
+    place = await call.work(find_place)
+    while True:
+        running = [] if place is None else await uploads.settle(place)
+        attributes, size = await call.work(_describe_stored, storage, path, call.owner)
+        changed = place is not None and running != uploads.there(place)
+        if not changed and not any(each.is_over() for each in running):
+            return attributes, max((each.size() for each in running), default=0) or size
 
 
-def _look(storage: Storage, path: Path, owner: str) -> _Found:
+def _describe_stored(storage: Storage, path: Path, owner: str) -> tuple[Attributes | None, int | None]:
     """In a thread.  Raises what `Storage.stat` does, but for a name that is not there."""
-    attributes = target = None
+    attributes = None
     with suppress(FileNotFound):
         attributes = storage.stat(path)
-    with suppress(FTPLiteError):
-        target = storage.check_write(path)
-    return _Found(attributes, storage.partial_size(path, owner), target)
+    return attributes, storage.partial_size(path, owner)
 
 
 def _describe(call: Call, attributes: Attributes | None) -> None:

@@ -78,11 +78,12 @@ class LiveUploads:
             there[0].end(ConnectionLost("Another session of yours goes on with this file."))
             await settled
 
-    async def settle(self, place: Place) -> None:
-        """Wait until what arrived of uploads that are over has been kept: `size` will tell no more of it."""
+    async def settle(self, place: Place) -> list[LiveUpload]:
+        """Those that run there, once what arrived of those that are over has been kept."""
         while over := [each for each in self._live.get(place, ()) if each.is_over()]:
             await over[0].settled()
+        return self.there(place)
 
-    def size(self, place: Place) -> int | None:
-        """Bytes of the upload that runs there, of the largest where there are more; None: none runs."""
-        return max((each.size() for each in self._live.get(place, ())), default=None)
+    def there(self, place: Place) -> list[LiveUpload]:
+        """Those that run there, and those that are over and not settled."""
+        return list(self._live.get(place, ()))
