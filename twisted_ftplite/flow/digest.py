@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from threading import Event
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -19,11 +20,15 @@ from ..protocol.values import Checksum
 from ..storage.interface import Buffer
 from .workers import Workers, shielded
 
-_PIECE = 256 * 1024
-"""Bytes read and hashed at a time: they stay in the core's own cache, and the lock is away meanwhile."""
+_PIECE = 512 * 1024
+"""Bytes read and hashed at a time: they stay in a core's own cache, and Python is free meanwhile."""
 
-_LAG = 4 * 1024 * 1024
+_LAG = 1024 * 1024
 """Bytes that have moved before a thread is set to follow them."""
+
+_PATIENCE = 0.002
+"""Seconds a thread that has caught up waits for another piece: what has just moved is read twice as fast
+as what has left the caches, and who sends slower than that needs no thread of its own."""
 
 _TURN = 64 * 1024 * 1024
 """Bytes a thread follows before others get it: a client has but two."""
@@ -107,6 +112,12 @@ class Digest:
         self._end = start
         """Up to here a thread may read."""
 
+        self._more = Event()
+        """Set when there may be another piece, or none will come."""
+
+        self._finishing = 0
+        """How many wait for the bytes that are there, and for no others."""
+
         self._stopped = False
         self._failure: Failure | None = None
         self._following: Deferred[None] | None = None
@@ -121,13 +132,15 @@ class Digest:
 
     def follow(self, read: Read, end: int) -> None:
         """Bytes up to ``end`` can be read: once they are many, a thread adds them.  Never waits."""
-        self._end = end
+        self.reach(end)
         if end - self.position >= _LAG and self._following is None:
             self._start(read)
 
     def reach(self, end: int) -> None:
         """The same for a thread that follows already, and may be called in another one."""
         self._end = end
+        if end - self.position >= _PIECE:
+            self._more.set()
 
     def checksum(self) -> Checksum:
         """The checksum of what has been added; not while a thread follows."""
@@ -145,21 +158,27 @@ class Digest:
     def stop(self) -> Deferred[None]:
         """Add no more; fires when no thread reads, which is soon.  What was read may then be closed."""
         self._stopped = True
+        self._more.set()
         return self._idle()
 
     async def _finish(self, read: Read, end: int) -> Checksum:
         self._end = end
-        while True:
-            await self._idle()
-            if self._stopped:
-                raise CancelledError
-            if self._failure is not None:
-                self._failure.raiseException()
-            if self.position == end:
-                return self.checksum()
-            if self.position > end:
-                raise ValueError(f"{self.position} bytes are in the checksum already")
-            self._start(read)
+        self._finishing += 1
+        self._more.set()
+        try:
+            while True:
+                await self._idle()
+                if self._stopped:
+                    raise CancelledError
+                if self._failure is not None:
+                    self._failure.raiseException()
+                if self.position == end:
+                    return self.checksum()
+                if self.position > end:
+                    raise ValueError(f"{self.position} bytes are in the checksum already")
+                self._start(read)
+        finally:
+            self._finishing -= 1
 
     def _idle(self) -> Deferred[None]:
         return succeed(None) if self._following is None else shielded(self._following)
@@ -178,13 +197,19 @@ class Digest:
         self._workers.run(self._catch_up, read).addBoth(ended)
 
     def _catch_up(self, read: Read) -> None:
-        """In a thread: as far as can be read by now, and no more than one turn."""
+        """In a thread: for as long as there is something, or comes soon, and no longer than one turn."""
         last = self.position + _TURN
-        while not self._stopped and (count := min(self._end, last) - self.position) > 0:
-            data = read(self.position, min(count, _PIECE))
-            if not len(data):
-                raise FileChanged
-            self._update(data)
+        while not self._stopped and self.position < last:
+            count = min(self._end - self.position, _PIECE)
+            if count == _PIECE or (self._finishing and count > 0):
+                data = read(self.position, count)
+                if not len(data):
+                    raise FileChanged
+                self._update(data)
+            elif self._finishing or not self._more.wait(_PATIENCE):
+                return
+            else:
+                self._more.clear()
 
     def _update(self, data: Buffer) -> None:
         self._hash.update(data)
