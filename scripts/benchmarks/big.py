@@ -26,6 +26,8 @@ SERVER_SINK, BOTH_NULL = "ftplite server → bare sink", "ftplite server → ftp
 BOTH_GET, BOTH_PUT = "ftplite server → ftplite library, file", "ftplite library → ftplite server"
 SOURCE_SERVER = "bare sendfile source → ftplite server"
 COMMAND = "ftplite-client, start-up included"
+NONE, DEFAULT = ", no checksum", ", xxh128 as by default"
+"""Behind the rows of our library and command; the bars are older than checksums, and for none."""
 
 
 class Ours:
@@ -68,43 +70,47 @@ class Ours:
         check_file(target, self.source)
         return self._figure(total, seconds)
 
-    def get_to_nowhere(self) -> float:
-        """The library, to the null device; GB/s.  By a link: a client that renames replaces only that."""
+    def get_to_nowhere(self, **wishes: str) -> float:
+        """The library, to the null device; GB/s.  By a link: a client that renames replaces only that.
+
+        ``wishes`` are those of the driver, here and below: ``checksum``.
+        """
         null = self.bench.local / "null"
         null.unlink(missing_ok=True)
         null.symlink_to(os.devnull)
         with ours.Library(self.bench, self.port) as library:
-            done = library.do(do="get", name=self.source.name, target=str(null))
+            done = library.do(do="get", name=self.source.name, target=str(null), **wishes)
         if not null.is_char_device():
             null.unlink()
             raise AssertionError("the client wrote a file in place of the null device")
         return self._figure(done["size"], done["seconds"])
 
-    def get_to_file(self, folder: Path | None = None) -> float:
+    def get_to_file(self, folder: Path | None = None, **wishes: str) -> float:
         """The library, to a new file; GB/s."""
         target = (folder or self.bench.local) / "ftplite"
         with ours.Library(self.bench, self.port) as library:
             if folder is None:
                 warm_pages(self.bench.folder, self.size)
-            done = library.do(do="get", name=self.source.name, target=str(target))
+            done = library.do(do="get", name=self.source.name, target=str(target), **wishes)
         check_file(target, self.source)
         return self._figure(done["size"], done["seconds"])
 
-    def put_from_file(self, *, disk: bool = False) -> float:
+    def put_from_file(self, *, disk: bool = False, **wishes: str) -> float:
         """The library, from a file to a new one; GB/s."""
         target = self.root / "up" / "ftplite.bin"
         target.unlink(missing_ok=True)
         with ours.Library(self.bench, self.port) as library:
             if not disk:
                 warm_pages(self.bench.folder, self.size)
-            done = library.do(do="put", source=str(self.source), name="up/ftplite.bin")
+            done = library.do(do="put", source=str(self.source), name="up/ftplite.bin", **wishes)
         check_file(target, self.source)
         return self._figure(done["size"], done["seconds"])
 
-    def command_get(self) -> float:
+    def command_get(self, *options: str) -> float:
         """The command, to a new file; GB/s, Python's start-up included."""
         target = self.bench.local / "command"
-        words = [*ours.client_command(), "127.0.0.1", str(self.port), "get", self.source.name, str(target)]
+        command = [*ours.client_command(), *options, "127.0.0.1", str(self.port)]
+        words = [*command, "get", self.source.name, str(target)]
         warm_pages(self.bench.folder, self.size)
         seconds = timed(self.bench, words)
         check_file(target, self.source)
@@ -139,7 +145,8 @@ def nowhere(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> No
         RECEIVE: loops.received,
         SPLICE_NULL: loops.spliced_to_nowhere,
         SERVER_SINK: mine.to_sink,
-        BOTH_NULL: mine.get_to_nowhere,
+        BOTH_NULL + NONE: partial(mine.get_to_nowhere, checksum="none"),
+        BOTH_NULL + DEFAULT: mine.get_to_nowhere,
     }
     cases |= {f"{peer.name} → bare sink": partial(peer.to_sink, source) for peer in peers}
     cases |= {f"{peer.name} → curl": partial(peer.curl_down, source, None) for peer in peers}
@@ -147,17 +154,17 @@ def nowhere(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> No
     against = "ratio to bare sendfile → recv_into"
     for target, label, limit in (
         (f"server alone → bare sink, {against}", SERVER_SINK, 0.95),
-        (f"client and server → null device, {against}", BOTH_NULL, 1.5),
+        (f"client and server → null device{NONE}, {against}", BOTH_NULL + NONE, 1.5),
     ):
         bench.judge(target, table.ratio(label), limit, failed=table.broke(label))
     measured = [table.median(each) for each in cases if each.startswith(tuple(PEERS))]
     best = max((each for each in measured if each is not None), default=None)
-    own = table.median(BOTH_NULL)
+    own = table.median(BOTH_NULL + NONE)
     bench.judge(
-        "client and server → null device, ratio to the best peer",
+        f"client and server → null device{NONE}, ratio to the best peer",
         own / best if own and best else None,
         1.0,
-        failed=table.broke(BOTH_NULL),
+        failed=table.broke(BOTH_NULL + NONE),
     )
 
 
@@ -167,19 +174,16 @@ def down(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> None:
     cases: dict[str, Case] = {
         SPLICE_FILE: loops.spliced_to_file,
         RECEIVE_FILE: loops.received_to_file,
-        BOTH_GET: mine.get_to_file,
-        COMMAND: mine.command_get,
+        BOTH_GET + NONE: partial(mine.get_to_file, checksum="none"),
+        BOTH_GET + DEFAULT: mine.get_to_file,
+        COMMAND + NONE: partial(mine.command_get, "--checksum", "none"),
+        COMMAND + DEFAULT: mine.command_get,
     }
     cases |= {f"{peer.name} → curl": partial(peer.curl_down, source, target) for peer in peers}
     table = Table(_title(bench, "down to a file on tmpfs"), "GB/s", SPLICE_FILE).run(
         cases, bench.settings.runs
     )
-    bench.judge(
-        "get to a file, ratio to bare sendfile → splice to a file",
-        table.ratio(BOTH_GET),
-        0.85,
-        failed=table.broke(BOTH_GET),
-    )
+    _judge_against_splice(bench, table, "get to a file", BOTH_GET)
 
 
 def up(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> None:
@@ -188,18 +192,19 @@ def up(bench: Bench, loops: BareLoops, mine: Ours, peers: list[Peer]) -> None:
     cases: dict[str, Case] = {
         SPLICE_FILE: loops.spliced_to_file,
         RECEIVE_FILE: loops.received_to_file,
-        BOTH_PUT: mine.put_from_file,
+        BOTH_PUT + NONE: partial(mine.put_from_file, checksum="none"),
+        BOTH_PUT + DEFAULT: mine.put_from_file,
         SOURCE_SERVER: mine.from_sendfile,
     }
     cases |= {f"bare sendfile source → {peer.name}": partial(peer.from_sendfile, source) for peer in peers}
     cases |= {f"curl → {peer.name}": partial(peer.curl_up, source) for peer in peers}
     table = Table(_title(bench, "up to a file on tmpfs"), "GB/s", SPLICE_FILE).run(cases, bench.settings.runs)
-    bench.judge(
-        "put from a file, ratio to bare sendfile → splice to a file",
-        table.ratio(BOTH_PUT),
-        0.85,
-        failed=table.broke(BOTH_PUT),
-    )
+    _judge_against_splice(bench, table, "put from a file", BOTH_PUT)
+
+
+def _judge_against_splice(bench: Bench, table: Table, what: str, label: str) -> None:
+    target = f"{what}{NONE}, ratio to bare sendfile → splice to a file"
+    bench.judge(target, table.ratio(label + NONE), 0.85, failed=table.broke(label + NONE))
 
 
 @contextmanager

@@ -10,15 +10,17 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from . import big, fair, idle, machine, memory, ports, small, start
+from . import big, checksum, fair, idle, listing, machine, memory, ports, small, start
 from .frame import MIB, Bench, Settings, say, verdict_list
 
 THEMES: dict[str, tuple[Callable[[Bench], None], str]] = {
     "start": (start.run, "how long the command takes to start"),
     "big": (big.run, "one big file, beside bare loops and the peers"),
+    "checksum": (checksum.run, "one big file with checksums, beside the same without"),
     "small": (small.run, "many files of 1 KiB"),
     "ports": (ports.run, "tens of thousands of transfers from one host"),
     "fair": (fair.run, "others' listings while a transfer runs flat out"),
+    "listing": (listing.run, "a directory of very many names"),
     "idle": (idle.run, "thousands of idle sessions"),
     "memory": (memory.run, "memory while a reader or a disk is slow"),
 }
@@ -47,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--transfers", type=positive, default=50_000, help="transfers from one host (default: 50000)"
+    )
+    made.add_argument(
+        "--names", type=positive, default=200_000, help="names of the big directory (default: 200000)"
     )
     made.add_argument(
         "--slow-seconds",
@@ -85,6 +90,7 @@ def run(arguments: list[str]) -> int:
         sessions=options.sessions,
         transfers=options.transfers,
         slow_seconds=options.slow_seconds,
+        names=options.names,
     )
     try:
         return measure(settings, options.themes or list(THEMES))

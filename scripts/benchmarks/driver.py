@@ -15,18 +15,24 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import react
 
 from twisted_ftplite.client import Session, connect
-from twisted_ftplite.client.session import ClientReactor
+from twisted_ftplite.client.session import DEFAULT, ClientReactor
+
+
+def checksum(job: dict[str, Any]) -> str | None:
+    """What a transfer shall be compared by: an algorithm, ``none``, or what the library does unasked."""
+    told: str = job.get("checksum", DEFAULT)
+    return None if told == "none" else told
 
 
 async def get(sessions: list[Session], job: dict[str, Any]) -> int:
     """One file."""
-    done = await sessions[0].get(job["name"], job["target"])
+    done = await sessions[0].get(job["name"], job["target"], checksum=checksum(job))
     return done.size
 
 
 async def put(sessions: list[Session], job: dict[str, Any]) -> int:
     """One file."""
-    done = await sessions[0].put(job["source"], job["name"])
+    done = await sessions[0].put(job["source"], job["name"], checksum=checksum(job))
     return done.size
 
 
@@ -37,7 +43,8 @@ async def many(sessions: list[Session], job: dict[str, Any]) -> int:
     async def share(index: int) -> int:
         size = 0
         for name in names[index :: len(sessions)]:
-            size += (await sessions[index].get(name, f"{job['into']}/{job.get('rename', name)}")).size
+            target = f"{job['into']}/{job.get('rename', name)}"
+            size += (await sessions[index].get(name, target, checksum=checksum(job))).size
         return size
 
     shares = [Deferred.fromCoroutine(share(index)) for index in range(len(sessions))]
@@ -46,7 +53,10 @@ async def many(sessions: list[Session], job: dict[str, Any]) -> int:
 
 async def queued(sessions: list[Session], job: dict[str, Any]) -> int:
     """Many files, all asked for at once on one session, which queues them."""
-    calls = [Deferred.fromCoroutine(sessions[0].get(name, f"{job['into']}/{name}")) for name in job["names"]]
+    calls = [
+        Deferred.fromCoroutine(sessions[0].get(name, f"{job['into']}/{name}", checksum=checksum(job)))
+        for name in job["names"]
+    ]
     return sum(each.size for each in await gatherResults(calls, consumeErrors=True))
 
 

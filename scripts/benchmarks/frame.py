@@ -34,6 +34,8 @@ class Settings:
     """How many transfers from one host."""
     slow_seconds: float
     """How long the slow reader reads."""
+    names: int
+    """How many names the big directory has."""
 
 
 @dataclass(frozen=True)

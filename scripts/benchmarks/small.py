@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from . import ours
@@ -18,6 +19,7 @@ from .wire import Session, connect
 SESSIONS = 8
 ONE, EIGHT = "ftplite library, 1 session", f"ftplite library, {SESSIONS} sessions"
 QUEUED = "ftplite library, 1 session, all asked for at once"
+NONE, DEFAULT = ", no checksum", ", xxh128 as by default"
 RAW_ONE, RAW_EIGHT = "bare client, 1 session", f"bare client, {SESSIONS} sessions"
 AHEAD, BLIND = "bare client, 1 session, next sent with completion", "bare client, 1 session, 16 sent ahead"
 BLIND_EIGHT = f"bare client, {SESSIONS} sessions, 16 sent ahead each"
@@ -70,11 +72,14 @@ class Small:
         self.check(self.target / "small")
         return len(self.names) / seconds
 
-    def library(self, count: int, job: str = "many") -> float:
-        """The library, ``count`` sessions that were greeted before the clock starts; files a second."""
+    def library(self, count: int, job: str = "many", **wishes: str) -> float:
+        """The library, ``count`` sessions that were greeted before the clock starts; files a second.
+
+        What they ask of the server before the first file is in it: its features, for a checksum.
+        """
         self.fresh()
         with ours.Library(self.bench, self.port, count) as library:
-            done = library.do(do=job, names=self.names, into=str(self.target))
+            done = library.do(do=job, names=self.names, into=str(self.target), **wishes)
         self.check(self.target / "small")
         return len(self.names) / float(done["seconds"])
 
@@ -101,13 +106,14 @@ def run(bench: Bench) -> None:
         AHEAD: lambda: small.raw(1, Session.get_ahead),
         BLIND: lambda: small.raw(1, Session.get_blindly),
         BLIND_EIGHT: lambda: small.raw(SESSIONS, Session.get_blindly),
-        ONE: lambda: small.library(1),
-        EIGHT: lambda: small.library(SESSIONS),
-        QUEUED: lambda: small.library(1, "queued"),
     }
+    for ending, wishes in ((NONE, {"checksum": "none"}), (DEFAULT, {})):
+        cases[ONE + ending] = partial(small.library, 1, **wishes)
+        cases[EIGHT + ending] = partial(small.library, SESSIONS, **wishes)
+        cases[QUEUED + ending] = partial(small.library, 1, "queued", **wishes)
     title = f"{len(small.names):,} files of 1 KiB, down to files on tmpfs"
     table = Table(title, "files/s", "lftp, 1 session, vsftpd").run(cases, bench.settings.runs)
-    for label in (ONE, RAW_ONE, AHEAD):
+    for label in (ONE + NONE, ONE + DEFAULT, RAW_ONE, AHEAD):
         bench.judge(f"small files: {label}, files/s", table.median(label), 1500, failed=table.broke(label))
-    for label in (EIGHT, RAW_EIGHT):
+    for label in (EIGHT + NONE, EIGHT + DEFAULT, RAW_EIGHT):
         bench.judge(f"small files: {label}, files/s", table.median(label), 4000, failed=table.broke(label))
