@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 from unittest import mock
 
@@ -142,18 +144,61 @@ class DigestTests(SynchronousTestCase):
 
     def test_it_goes_on_behind_a_turn(self) -> None:
         """A thread leaves the others their turn, and is set again."""
-        with mock.patch("twisted_ftplite.flow.digest._TURN", 4 << 20):
-            self.digest.follow(self.source, 10 << 20)
+        self.digest.turn = 4 << 20
+        self.digest.follow(self.source, 10 << 20)
+        self.workers.do()
+        assert self.digest.position == 4 << 20
+        assert len(self.workers.jobs) == 1
+        finished = self.finish()
+        turns = 0
+        while self.workers.jobs:
             self.workers.do()
-            assert self.digest.position == 4 << 20
-            assert len(self.workers.jobs) == 1
-            finished = self.finish()
-            turns = 0
-            while self.workers.jobs:
-                self.workers.do()
-                turns += 1
+            turns += 1
         assert turns == 4
         assert self.successResultOf(finished) == sha256(CONTENT)
+
+    def caught_up(self, position: int) -> None:
+        """Wait until the thread that follows has come so far."""
+        for _ in range(5000):
+            if self.digest.position == position:
+                return
+            time.sleep(0.001)
+        raise AssertionError("it does not follow")
+
+    def test_it_stays_close_behind_a_fast_transfer(self) -> None:
+        self.digest.follow(self.source, 2 << 20)
+        self.digest.patience = 60.0
+        thread = Thread(target=self.workers.do)
+        thread.start()
+        self.caught_up(2 << 20)
+        self.digest.reach(3 << 20)  # as a thread does that writes
+        self.caught_up(3 << 20)
+        self.digest.follow(self.source, 5 << 20)
+        self.caught_up(5 << 20)
+        finished = self.finish((5 << 20) + 1)  # wakes it, and there is no more to wait for
+        thread.join(30)
+        assert not thread.is_alive()
+        self.workers.do_all()
+        assert self.successResultOf(finished) == sha256(CONTENT[: (5 << 20) + 1])
+
+    def test_stopped_while_it_waits(self) -> None:
+        self.digest.follow(self.source, 2 << 20)
+        self.digest.patience = 60.0
+        thread = Thread(target=self.workers.do)
+        thread.start()
+        self.caught_up(2 << 20)
+        stopped = self.digest.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+        self.successResultOf(stopped)
+
+    def test_it_does_not_wait_long(self) -> None:
+        self.digest.follow(self.source, 2 << 20)
+        self.workers.do()
+        self.digest.follow(self.source, 3 << 20)
+        self.workers.do()
+        assert self.digest.position == 3 << 20
+        assert not self.workers.jobs
 
     def test_finish_waits_for_the_thread_that_follows(self) -> None:
         self.digest.follow(self.source, 10 << 20)
@@ -333,12 +378,12 @@ class SendingTests(ChannelCase):
     def test_a_file_that_was_cut_behind_the_sending(self) -> None:
         descriptor = self.file(CONTENT)
         digest = Digest("sha256", InlineWorkers())
-        with mock.patch("twisted_ftplite.flow.digest._LAG", 1 << 60):
-            producer = FileProducer(
-                self.channel, descriptor, 0, len(CONTENT), InlineWorkers(), self.limits, digest
-            )
-            producer.start().addCallback(lambda _: self.channel.finish_sending())
-            self.read_all()
+        digest.lag = 1 << 60
+        producer = FileProducer(
+            self.channel, descriptor, 0, len(CONTENT), InlineWorkers(), self.limits, digest
+        )
+        producer.start().addCallback(lambda _: self.channel.finish_sending())
+        self.read_all()
         os.ftruncate(descriptor, 1000)
         self.failureResultOf(digest.finish(reader(descriptor), len(CONTENT)), FileChanged)
 

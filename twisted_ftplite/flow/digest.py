@@ -26,7 +26,7 @@ _PIECE = 512 * 1024
 _LAG = 1024 * 1024
 """Bytes that have moved before a thread is set to follow them."""
 
-_PATIENCE = 0.002
+_PATIENCE = 0.001
 """Seconds a thread that has caught up waits for another piece: what has just moved is read twice as fast
 as what has left the caches, and who sends slower than that needs no thread of its own."""
 
@@ -107,6 +107,9 @@ class Digest:
         self.position = start
         """Where in the file the next byte comes from: all before it, from ``start``, are in."""
 
+        self.lag = _LAG  # attributes, since not every test can wait for so much
+        self.patience = _PATIENCE
+        self.turn = _TURN
         self._hash = new_hash(algorithm)
         self._workers = workers
         self._end = start
@@ -133,7 +136,7 @@ class Digest:
     def follow(self, read: Read, end: int) -> None:
         """Bytes up to ``end`` can be read: once they are many, a thread adds them.  Never waits."""
         self.reach(end)
-        if end - self.position >= _LAG and self._following is None:
+        if end - self.position >= self.lag and self._following is None:
             self._start(read)
 
     def reach(self, end: int) -> None:
@@ -198,7 +201,7 @@ class Digest:
 
     def _catch_up(self, read: Read) -> None:
         """In a thread: for as long as there is something, or comes soon, and no longer than one turn."""
-        last = self.position + _TURN
+        last = self.position + self.turn
         while not self._stopped and self.position < last:
             count = min(self._end - self.position, _PIECE)
             if count == _PIECE or (self._finishing and count > 0):
@@ -206,7 +209,7 @@ class Digest:
                 if not len(data):
                     raise FileChanged
                 self._update(data)
-            elif self._finishing or not self._more.wait(_PATIENCE):
+            elif self._finishing or not self._more.wait(self.patience):
                 return
             else:
                 self._more.clear()
