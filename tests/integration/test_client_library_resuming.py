@@ -318,7 +318,9 @@ async def test_the_ghost_of_a_put_is_taken_over(serve: Callable[..., Server], tm
     server = serve()
     (tmp_path / "f").write_bytes(LARGE)
     async with link_to(server) as link, session_with(server.address) as direct:
-        async with session_with(link.address, limits=Limits(stall_timeout=0.4)) as session:
+        async with session_with(
+            link.address, limits=Limits(stall_timeout=0.4, working_interval=0.3)
+        ) as session:
 
             def silence(moved: int) -> None:
                 link.silent = moved > SIZE // 2
@@ -395,7 +397,7 @@ async def test_silence_is_a_break(serve: Callable[..., Server], tmp_path: Path) 
     server = serve()
     (tmp_path / "f").write_bytes(LARGE)
     async with link_to(server) as link:
-        going = Going(link, stall_timeout=0.4, connect_timeout=0.4)
+        going = Going(link, stall_timeout=0.4, connect_timeout=0.4, working_interval=0.3)
 
         def silence(moved: int) -> None:
             if moved > SIZE // 2:

@@ -124,6 +124,8 @@ class Call(Errand):
         self._port: Deferred[int] = Deferred()
         self._completion: Deferred[None] | None = None
         self._transfer: Transfer | None = None
+        self._lost: FTPLiteError | None = None
+        """Why the data channel broke behind the end of the stream; a word about it would have come by now."""
 
     # What the session tells.
 
@@ -240,12 +242,15 @@ class Call(Errand):
             await deferLater(self.services.reactor, self.services.limits.verdict_timeout)
             raise
 
-    async def sent(self, channel: DataChannel) -> None:
-        """Steps 6 to 8 of a sender: end the stream, say the completion, wait for the receiver's."""
+    def end_stream(self, channel: DataChannel) -> None:
+        """The end of step 6 of a sender: all bytes are sent, whatever is still to be done about them."""
         channel.on_lost = self._lost_after_all
         channel.finish_sending()
-        self.say(self.session.complete())
         channel.watch_peer()
+
+    async def sent(self, channel: DataChannel) -> None:
+        """Steps 7 and 8 of a sender, behind `end_stream`: say the completion, wait for the receiver's."""
+        self.say(self.session.complete())
         try:
             await self._peer_completion(ConnectionTimedOut("Your completion did not come."), channel.movement)
         finally:
@@ -286,7 +291,9 @@ class Call(Errand):
         """The channel broke when all was sent: the client may have it all, and then says so soon."""
 
         def give_up() -> None:
-            if self._completion is not None and not self._completion.called:
+            if self._completion is None:
+                self._lost = error
+            elif not self._completion.called:
                 self._completion.errback(error)
 
         self.services.reactor.callLater(self.services.limits.verdict_timeout, give_up)
@@ -296,6 +303,8 @@ class Call(Errand):
             return
         if self.session.input_over:
             raise ConnectionLost("Your completion did not come.")
+        if self._lost is not None:
+            raise self._lost
         self._completion = Deferred()
         await self._within_stall_time(self._completion, otherwise, movement)
 

@@ -51,6 +51,7 @@ async def ls(call: Call) -> Success:
         return _join(lines, services.limits.listing_piece)
 
     await call.pump(PieceProducer(channel, next_piece, services.workers))
+    call.end_stream(channel)
     await call.sent(channel)
     return Success.LISTING_COMPLETE
 
@@ -74,6 +75,7 @@ async def get(call: Call) -> Success:
         call.say(encode_field(FieldName.MODIFIED, spell_time(handle.mtime_ns)))
         call.say(encode_field(FieldName.MODE, spell_mode(handle.mode)))
     await call.pump(produce_file(channel, handle, offset, count, services.workers, services.limits, digest))
+    call.end_stream(channel)
     if digest is not None:
         checksum = await call.checksum(digest, handle, offset + count)
     if handle.changed():
