@@ -75,11 +75,13 @@ async def get(call: Call) -> Success:
         call.say(encode_field(FieldName.MODIFIED, spell_time(handle.mtime_ns)))
         call.say(encode_field(FieldName.MODE, spell_mode(handle.mode)))
     await call.pump(produce_file(channel, handle, offset, count, services.workers, services.limits, digest))
+    if handle.changed():
+        raise FileChanged
     call.end_stream(channel)
     if digest is not None:
         checksum = await call.checksum(digest, handle, offset + count)
-    if handle.changed():
-        raise FileChanged
+        if handle.changed():
+            raise FileChanged
     if checksum is not None:
         if options.byte_count is None:
             services.checksums.remember(handle, checksum)
