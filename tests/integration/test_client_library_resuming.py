@@ -29,12 +29,17 @@ LARGE, MEDIUM, SMALL = CONTENT, CONTENT[: 500 * 1024], CONTENT[: 40 * 1024]
 
 
 def cut_at(link: Link, position: int, **how: bool) -> None:
-    """Cut the link when so many bytes of data have come."""
+    """Cut the link when so many bytes of data have come, and have been read: a reset takes others along."""
+
+    def end() -> None:
+        link.silent = False
+        link.cut(**how)
 
     def cut(moved: int) -> None:
         if moved >= position:
             link.on_data = lambda _: None
-            link.cut(**how)
+            link.silent = True
+            reactor.callLater(0.05, end)
 
     link.on_data = cut
 
