@@ -21,6 +21,11 @@ from raw import PATIENCE
 
 CLIENT = str(SCRIPTS / "ftplite-client")
 
+_ESCAPES = r"(?:\x1b\[[0-9;?]*[A-Za-z])*"
+_FRESH_PROMPT = rf"\x1b\[\?2004h{_ESCAPES}ftp> {_ESCAPES}\x1b\[\?7h"
+"""Bracketed paste goes on when a prompt begins, and also when completion has listed names below it, but
+then the line is not empty; the line is wrapped again when all is drawn."""
+
 
 def client(
     *arguments: str, cwd: Path, stdin: bytes | None = None, **more: Any
@@ -75,6 +80,13 @@ class Terminal:
                 self._read_to = found.end()
                 return found
             assert self._more(deadline - time.monotonic()), f"no {pattern!r} in {self.seen!r}"
+
+    def prompt(self) -> None:
+        """Wait until it asks for a line anew, which is not yet so where it draws one again as keys echo.
+
+        Keys may be typed from here on: before, while a command runs, the terminal itself takes Ctrl-D.
+        """
+        self.expect(_FRESH_PROMPT)
 
     def end(self) -> int:
         """Its exit status; all that it said has then been seen."""

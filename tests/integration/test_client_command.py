@@ -249,26 +249,26 @@ def test_the_shell(server: Server, tmp_path: Path) -> None:
     (server.root / "docs" / "my file").write_bytes(b"deep")
     (tmp_path / "local.txt").write_bytes(b"here")
     with Terminal(at(server), cwd=tmp_path) as terminal:
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("ge\tdo\t\t\r")  # get docs/my\ file
         terminal.expect(r"docs/my file: 4 bytes in .*\r\n")
         assert (tmp_path / "my file").read_bytes() == b"deep"
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("put loc\t\r")
         terminal.expect(r"local.txt: 4 bytes in .*\r\n")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("frob\r")
         terminal.expect("ftplite-client: frob: unknown command; help lists the commands")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("get none\r")
         terminal.expect("File not found")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("put ~/local.txt there\r")
         terminal.expect("there: 4 bytes")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("half a line\x03noop\r")
         terminal.expect("answered in")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("\x04")
         assert terminal.end() == 0
         assert terminal.echoes()
@@ -276,7 +276,7 @@ def test_the_shell(server: Server, tmp_path: Path) -> None:
     assert "+put loc" in history.read_text()
     assert history.stat().st_mode & 0o777 == 0o600
     with Terminal(at(server), cwd=tmp_path) as terminal:
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("\x1b[A\x1b[A")
         terminal.expect("put ~/local.txt there")
         terminal.type("\x15quit\r")
@@ -286,17 +286,17 @@ def test_the_shell(server: Server, tmp_path: Path) -> None:
 @blocking
 def test_the_shell_goes_on_after_ctrl_c(server: Server, tmp_path: Path) -> None:
     with Terminal(at(server), cwd=tmp_path) as terminal:
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("put - new\r")
         until_connected(terminal.process, 2)
         terminal.type("\x03")
         terminal.expect("ftplite-client: put - new: interrupted")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("put - new\r")
         eventually(terminal.echoes)
         terminal.type("typed\r\x04")
         terminal.expect("new: 6 bytes")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.end() == 143
         assert terminal.echoes()
@@ -307,7 +307,7 @@ def test_the_shell_goes_on_after_ctrl_c(server: Server, tmp_path: Path) -> None:
 def test_the_shell_connects_again(serve: Callable[..., Server], tmp_path: Path) -> None:
     server = serve("--idle-timeout", "0.3")
     with Terminal(at(server), cwd=tmp_path) as terminal:
-        terminal.expect("ftp> ")
+        terminal.prompt()
         until_connected(terminal.process, 0)
         terminal.type("noop\r")
         terminal.expect("was lost; connecting again")

@@ -205,16 +205,16 @@ def test_interrupted_by_a_person(serve: Serve, tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()
     with Terminal(at(server), cwd=here) as terminal:
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("get big\r")
         eventually(lambda: partial_size(here) > ENOUGH)
         terminal.type("\x03")
         if terminal.expect("interrupted|bytes in")[0] == "interrupted":
             terminal.expect("; get -c goes on where it broke off")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("get -c big\r")
         terminal.expect(r"went on at \d+|already there|bytes in")
-        terminal.expect("ftp> ")
+        terminal.prompt()
         terminal.type("\x04")
         assert terminal.end() == 0
     assert (here / "big").read_bytes() == content
