@@ -209,6 +209,20 @@ class LocalFileTrouble(FTPLiteError):
         return self.detail or self.phrase
 
 
+class CertificateRefused(FTPLiteError):
+    """The other side's certificate is not trusted; never on the wire."""
+
+    phrase = "The certificate is not trusted."
+
+    def __init__(self, detail: str = "", code: int | None = None, certificate: bytes | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        """OpenSSL's X509_V_ERR number, where it was a check of OpenSSL's."""
+
+        self.certificate = certificate
+        """The certificate in DER, where it is known."""
+
+
 def _leaves(parent: type[FTPLiteError]) -> dict[str, type[FTPLiteError]]:
     return {each.phrase: each for each in parent.__subclasses__()}
 

@@ -65,6 +65,31 @@ class Limits:
     descriptors_reserved: int = 512
     """For the listening ports, the log, worker threads' directories and the pipes of `pipes`."""
 
+    max_undecided: int = 64
+    """Connections beyond those that have not said yet whether they are a data channel, while one is due."""
+
+    max_depth: int = 64
+    """Directories that a path may go down."""
+
+    # Logins.
+    login_failures_session: int = 5
+    """Failed logins after which a session ends."""
+
+    login_failures_host: int = 15
+    """Failed logins of a host within `login_failures_window` after which it is refused."""
+
+    login_failures_window: float = 600.0
+    """Seconds in which they are counted."""
+
+    ban_time: float = 1800.0
+    """Seconds for which such a host is refused."""
+
+    max_bans: int = 10_000
+    """Hosts whose failed logins are remembered; then the oldest are forgotten: each costs 500 bytes."""
+
+    hashing_threads: int = 2
+    """Passwords hashed at a time: each takes 64 MiB."""
+
     # Moving bytes.
     max_file_size: int = 2**63 - 1
     """Bytes of a stored file; the default is what the wire's 19 digits and off_t can both say."""
