@@ -127,6 +127,11 @@ class Call(Errand):
         self._lost: FTPLiteError | None = None
         """Why the data channel broke behind the end of the stream; a word about it would have come by now."""
 
+    @property
+    def storage(self) -> Storage:
+        """The tree this client sees."""
+        return self.services.storage
+
     # What the session tells.
 
     def announced(self, port: int) -> None:

@@ -41,10 +41,10 @@ async def ls(call: Call) -> Success:
     """Send a directory's names, or its tree with attributes."""
     services = call.services
     path = call.path()
-    if (await call.work(services.storage.stat, path)).kind == "link":  # it dangles, or leads out of the tree
+    if (await call.work(call.storage.stat, path)).kind == "link":  # it dangles, or leads out of the tree
         raise FileNotFound
     port = await call.offer(Success.READY_TO_SEND)
-    lines = await call.work(_lines, services.storage, path, call.options)
+    lines = await call.work(_lines, call.storage, path, call.options)
     channel = await call.connect(port)
 
     def next_piece() -> bytes:
@@ -96,7 +96,7 @@ async def put(call: Call) -> Success:
     if services.read_only:
         raise PermissionDenied("This server is read-only.")
     path = call.path()
-    target = await call.work(services.storage.check_write, path)
+    target = await call.work(call.storage.check_write, path)
     port = await call.offer(Success.READY_TO_RECEIVE)
     options = call.options
     digest = None if options.checksum is None else call.digest(options.checksum)
@@ -125,7 +125,7 @@ async def put(call: Call) -> Success:
 
 async def open_read(call: Call, path: Path) -> ReadHandle:
     """Open without a thread what the system has in memory, else with one."""
-    storage = call.services.storage
+    storage = call.storage
     at_hand = storage.open_read_now(path)
     if at_hand is not None:
         return call.keep(at_hand, _close)
@@ -154,7 +154,7 @@ async def _open_write(call: Call, path: Path, place: Place) -> UploadHandle:
 
     Raises `OffsetNotValid` where that is not the offset that was asked for.
     """
-    uploads, storage, offset = call.services.uploads, call.services.storage, call.options.offset
+    uploads, storage, offset = call.services.uploads, call.storage, call.options.offset
     if offset is not None:
         with call.working():
             await uploads.take_over(place)

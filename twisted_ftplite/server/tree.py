@@ -28,7 +28,7 @@ async def pwd(call: Call) -> Success:
 async def cd(call: Call) -> Success:
     """Change the working directory to one that is there."""
     path = call.path()
-    found = await call.work(call.services.storage.stat, path)
+    found = await call.work(call.storage.stat, path)
     if found.kind == "link":  # it dangles, or leads out of the tree
         raise FileNotFound
     if found.kind != "directory":
@@ -39,31 +39,31 @@ async def cd(call: Call) -> Success:
 
 async def mkdir(call: Call) -> Success:
     """Make a directory."""
-    await _change(call, call.services.storage.make_directory, call.path())
+    await _change(call, call.storage.make_directory, call.path())
     return Success.DIRECTORY_MADE
 
 
 async def rmdir(call: Call) -> Success:
     """Remove a directory that is empty but for partials, and these with it."""
-    await _change(call, call.services.storage.remove_directory, call.path())
+    await _change(call, call.storage.remove_directory, call.path())
     return Success.DIRECTORY_REMOVED
 
 
 async def rm(call: Call) -> Success:
     """Remove what is no directory."""
-    await _change(call, call.services.storage.remove, call.path())
+    await _change(call, call.storage.remove, call.path())
     return Success.FILE_REMOVED
 
 
 async def mv(call: Call) -> Success:
     """Rename in one step, replacing what is no directory, or an empty one."""
-    await _change(call, call.services.storage.rename, call.path(), call.path(1))
+    await _change(call, call.storage.rename, call.path(), call.path(1))
     return Success.RENAMED
 
 
 async def stat(call: Call) -> Success:
     """Describe a name, and what has arrived of an upload to it."""
-    path, storage = call.path(), call.services.storage
+    path, storage = call.path(), call.storage
     algorithm = call.second_argument()
     digest = None if algorithm is None else call.digest(algorithm)
     attributes, size = await _look(call, path)
@@ -101,7 +101,7 @@ async def checksum(call: Call) -> Success:
 
 async def _look(call: Call, path: Path) -> tuple[Attributes | None, int | None]:
     """What there is of a name, and how many bytes have arrived of an upload to it."""
-    uploads, storage = call.services.uploads, call.services.storage
+    uploads, storage = call.services.uploads, call.storage
 
     def find_place() -> Place | None:
         with suppress(FTPLiteError):  # no file could be put there, so there is no partial
