@@ -14,7 +14,8 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from .limits import Limits
-from .server.service import DEFAULT_ENDPOINT, CannotStart, Config, FTPLiteService
+from .server.config import DEFAULT_ENDPOINT, CannotStart, Config
+from .server.service import FTPLiteService
 from .storage.unnamed import process_umask
 
 _DEFAULTS = Limits()
@@ -164,7 +165,7 @@ def _configure(options: Mapping[str, Any]) -> Config:
     return Config(
         root=_check_root(options["root"]),
         endpoints=tuple(options["listen"]) or (DEFAULT_ENDPOINT,),
-        read_only=bool(options["read-only"]),
+        anonymous="read" if options["read-only"] else None,
         umask=process_umask() if umask is None else umask,
         limits=limits,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
@@ -24,14 +24,13 @@ from ..limits import Limits
 from ..storage.local import LocalStorage
 from .call import Services
 from .checksums import Checksums
+from .config import DEFAULT_ENDPOINT, CannotStart, Config
 from .sessions import ControlFactory, Sessions
 
 log = Logger()
 
 SWEEP_INTERVAL = 3600.0
 """Seconds between two sweeps for partials that have grown too old; less where they are kept for less."""
-
-DEFAULT_ENDPOINT = "tcp:2121:interface=127.0.0.1"
 
 
 def offered() -> tuple[str, ...]:
@@ -42,21 +41,6 @@ def offered() -> tuple[str, ...]:
 
 class ServerReactor(Reactor, IReactorFromThreads):
     """What a server needs of the reactor."""
-
-
-class CannotStart(Exception):
-    """Why the server does not start, and what to do about it: one line for the operator."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """What an operator decides."""
-
-    root: str
-    endpoints: tuple[str, ...] = (DEFAULT_ENDPOINT,)
-    read_only: bool = False
-    umask: int = 0o022
-    limits: Limits = field(default_factory=Limits)
 
 
 class FTPLiteService(Service):
@@ -83,7 +67,7 @@ class FTPLiteService(Service):
             workers=self._workers,
             pipes=Pipes(limits),
             limits=limits,
-            read_only=config.read_only,
+            read_only=config.access == "read",
             features=offered(),
             checksums=Checksums(limits.checksums),
         )
@@ -116,7 +100,7 @@ class FTPLiteService(Service):
         """One line: what, where, to whom."""
         where = ", ".join(_spell(port.getHost()) for port in self.ports)
         whom = "anyone on this machine" if self._is_on_loopback() else "anyone who can reach it"
-        what = "read" if self.config.read_only else "read and write"
+        what = "read" if self.config.access == "read" else "read and write"
         return f"FTPLite serves {self.config.root} at {where} to {whom}, to {what}."
 
     def stopService(self) -> Deferred[None]:
