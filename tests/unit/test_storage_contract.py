@@ -21,7 +21,7 @@ from twisted_ftplite.errors import (
     PermissionDenied,
 )
 from twisted_ftplite.limits import Limits
-from twisted_ftplite.storage.interface import Entry, Storage, Upload
+from twisted_ftplite.storage.interface import NOTHING, Entry, Storage, Upload, UploadHandle, Usage
 from twisted_ftplite.storage.local import LocalStorage
 from twisted_ftplite.storage.memory import MemoryStorage
 
@@ -463,6 +463,55 @@ class StorageContract(StorageCase):
         self.fill({"a": SMALL, "d/b": SMALL})
         assert self.storage.sweep() == 0
         assert self.stored() == {"a": SMALL, "d/b": SMALL}
+
+    # What files take up.
+
+    def begin(self, name: str, content: bytes, size: int | None, *, resume: bool = False) -> UploadHandle:
+        handle = self.storage.open_write(tuple(name.split("/")), Upload("me", size, resume))
+        handle.write(content)
+        return handle
+
+    def test_usage(self) -> None:
+        self.fill({})
+        assert self.storage.usage() == NOTHING
+        self.fill({"a": SMALL, "d/e/b": LARGE, "d/empty": b""}, "f")
+        assert self.storage.usage() == Usage(1005, 3)
+
+    def test_usage_has_partials_and_not_what_is_being_written(self) -> None:
+        self.fill({"a": SMALL})
+        for announced in (None, 2000, 500):
+            handle = self.begin("b", bytes(200), announced)
+            second = self.begin("b", bytes(100), announced)
+            assert self.storage.usage() == Usage(5, 1)
+            second.discard()
+            assert handle.keep()
+            assert self.storage.usage() == Usage(205, 2)
+            handle = self.begin("b", bytes(100), announced, resume=True)
+            assert self.storage.usage() == Usage(5, 1)
+            handle.publish()
+            assert not handle.keep()
+            assert self.storage.usage() == Usage(305, 2)
+            assert self.storage.remove(("b",)) == Usage(300, 1)
+
+    def test_what_is_removed_tells_what_it_took_up(self) -> None:
+        self.fill({"a": SMALL, "b": LARGE, "d/c": b""}, "e", "f")
+        assert self.begin("d/c", bytes(7), None).keep()
+        assert self.begin("e/c", bytes(8), None).keep()
+        assert not self.begin("f/c", b"", None).keep()
+        before = self.storage.usage()
+        assert before == Usage(1020, 5)
+        assert self.storage.rename(("a",), ("a",)) == NOTHING
+        assert self.storage.rename(("a",), ("g",)) == NOTHING
+        assert self.storage.rename(("g",), ("b",)) == Usage(1000, 1)
+        assert self.storage.discard_partial(("d", "c"), "me") == Usage(7, 1)
+        assert self.storage.discard_partial(("d", "c"), "me") == NOTHING
+        assert self.storage.remove(("d", "c")) == Usage(0, 1)
+        assert self.storage.remove_directory(("d",)) == NOTHING
+        assert self.storage.rename(("f",), ("e",)) == Usage(8, 1)
+        assert self.begin("e/c", bytes(9), None).keep()
+        assert self.storage.usage() == Usage(14, 2)
+        assert self.storage.remove_directory(("e",)) == Usage(9, 1)
+        assert self.storage.usage() == Usage(5, 1)
 
 
 class MemoryStorageTests(MemoryCase, StorageContract, SynchronousTestCase):

@@ -28,7 +28,7 @@ from twisted_ftplite.errors import (
     StorageFailed,
 )
 from twisted_ftplite.protocol.paths import Path
-from twisted_ftplite.storage.interface import Attributes, Upload
+from twisted_ftplite.storage.interface import NOTHING, Attributes, Upload, Usage
 from twisted_ftplite.storage.listing import in_order
 from twisted_ftplite.storage.local import LocalStorage
 
@@ -188,6 +188,33 @@ class LinksAndModesTests(LocalCase, SynchronousTestCase):
         self.storage.remove_directory(("d",))
         assert self.names() == []
 
+    def test_usage(self) -> None:
+        self.links()
+        before = self.storage.usage()
+        assert before == Usage(5, 2)
+        assert self.storage.remove(("to_file",)) == NOTHING
+        self.put("to_link", b"12")
+        assert self.storage.usage() == Usage(7, 3)
+        os.link(self.root / "file", self.root / "other")
+        os.mkfifo(self.root / "fifo")
+        assert self.storage.usage() == Usage(11, 4)
+        assert self.storage.rename(("to_directory", "inner"), ("d", "inner")) == NOTHING
+        assert self.storage.rename(("file",), ("other",)) == Usage(4, 1)
+        assert self.storage.usage() == Usage(7, 3)
+
+    def test_usage_of_what_may_not_be_read(self) -> None:
+        self.fill({"d/a": b"1", "b": b"2"})
+        (self.root / "d").chmod(0)
+        self.as_nobody()
+        assert self.storage.usage() == Usage(1, 1)
+
+        def broken(directory: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        self.patch(os, "scandir", broken)
+        with pytest.raises(StorageFailed):
+            self.storage.usage()
+
     def test_durable_when_they_return(self) -> None:
         fsync = os.fsync
         synced: list[int] = []
@@ -306,6 +333,7 @@ class MountTests(LocalCase, SynchronousTestCase):
         self.put("mount/b", b"2")
         with pytest.raises(NotSupported):
             self.storage.rename(("a",), ("mount", "a"))
+        assert self.storage.usage() == Usage(1, 1)
         self.storage.remove(("mount", "b"))
         with pytest.raises(PermissionDenied):
             self.storage.remove_directory(("mount",))

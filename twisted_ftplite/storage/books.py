@@ -37,7 +37,7 @@ class Account:
         """Bytes it has."""
         self.device = 0
         self.file: FileId | None = None
-        """Its partial, while it has the name of one."""
+        """What it writes to, where that has a hidden name."""
 
     @property
     def to_come(self) -> int:
@@ -93,7 +93,7 @@ class Books:
                     self._seen.add(kept.file)
 
     def claim(self, account: Account, file: FileId) -> bool:
-        """The partial ``file`` is being written from now on; False where another upload does so already.
+        """The hidden ``file`` is being written from now on; False where another upload does so already.
 
         Locks tell that too, where the file system has any.
         """
@@ -104,6 +104,11 @@ class Books:
             self._live.add(account)
             self._kept.pop(file, None)
             return True
+
+    def is_live(self, file: FileId) -> bool:
+        """Whether an upload writes to it under a hidden name."""
+        with self._lock:
+            return any(each.file == file for each in self._live)
 
     # What is kept.
 

@@ -23,6 +23,9 @@ TEMPORARY = os.fsencode(RESERVED) + b"tmp-"
 PARTIAL = os.fsencode(RESERVED) + b"part-"
 """Names of partials begin so."""
 
+HIDDEN = (TEMPORARY, PARTIAL)
+"""How all names of the server's own begin."""
+
 PRIVATE = 0o600
 """The mode of what is in the making: whoever goes on with it must be able to open it."""
 

@@ -39,6 +39,16 @@ class Attributes(NamedTuple):
     ``link``."""
 
 
+class Usage(NamedTuple):
+    """What regular files take up; a file counts once for each of its names."""
+
+    bytes: int
+    files: int
+
+
+NOTHING = Usage(0, 0)
+
+
 class Upload(NamedTuple):
     """Who sends a file, and what it will be."""
 
@@ -147,8 +157,8 @@ class UploadHandle(WriteHandle, Protocol):
         ``mtime_ns`` are nanoseconds since the epoch; of ``mode`` the nine bits of permission count.
         """
 
-    def keep(self) -> None:
-        """The upload broke off: what has arrived becomes, or stays, the owner's partial.
+    def keep(self) -> bool:
+        """The upload broke off: what has arrived becomes, or stays, the owner's partial: whether it did.
 
         A partial that it went on with and added nothing to is as it was, its age included.
 
@@ -203,8 +213,11 @@ class Storage(Protocol):
     def open_partial(self, path: Path, owner: str) -> ReadHandle:
         """To hash it.  It may grow meanwhile.  Raises `FileNotFound` where there is none."""
 
-    def discard_partial(self, path: Path, owner: str) -> None:
-        """Remove it, if there is one.  Raises `LimitReached` where it is written, `PermissionDenied`."""
+    def discard_partial(self, path: Path, owner: str) -> Usage:
+        """Remove it, if there is one; returns what it took up.
+
+        Raises `LimitReached` where it is written, `PermissionDenied`.
+        """
 
     def list(self, path: Path) -> Iterator[Entry]:
         """The names in a directory sorted by their bytes, or of a file its own; never the server's own.
@@ -226,21 +239,21 @@ class Storage(Protocol):
 
     # What these change is durable when they return.  They act on links themselves, and raise
     # `PermissionDenied` for the root, and `FileNotFound`, `NotADirectory`, `PermissionDenied`,
-    # `NameNotAllowed` and `DiskFull` as things are.
+    # `NameNotAllowed` and `DiskFull` as things are.  What removes anything returns what that took up.
 
     def make_directory(self, path: Path) -> None:
         """Its parent must exist.  Raises `FileExists` where there is anything of that name."""
 
-    def remove_directory(self, path: Path) -> None:
+    def remove_directory(self, path: Path) -> Usage:
         """With its partials and what crashes left behind in it.
 
         Raises `DirectoryNotEmpty` where there is anything else in it, or a partial that is being written.
         """
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path) -> Usage:
         """Whatever is no directory (`IsADirectory`)."""
 
-    def rename(self, old: Path, new: Path) -> None:
+    def rename(self, old: Path, new: Path) -> Usage:
         """In one step, replacing what is no directory, or an empty directory by a directory.
 
         Onto itself it does nothing.  Raises `DirectoryNotEmpty`, `IsADirectory` and `NotADirectory` where
@@ -253,4 +266,11 @@ class Storage(Protocol):
 
         Partials go when nothing was added to them for `Limits.keep_partials` seconds; the others are
         counted.  To be called at the start, and now and then.
+        """
+
+    def usage(self) -> Usage:
+        """What all regular files take up together, those no listing shows included; links are none.
+
+        Left out are what running uploads of this storage write, and where the tree goes on in another file
+        system; what may not be read counts nothing.  What changes meanwhile may be in it or not.
         """

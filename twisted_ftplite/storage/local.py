@@ -13,9 +13,9 @@ from collections.abc import Callable, Hashable, Iterator
 from ..errors import FileExists, IsADirectory, PermissionDenied, from_oserror
 from ..limits import Limits
 from ..protocol.paths import Path
-from . import listing, tree
+from . import listing, tree, usage
 from .border import translated
-from .interface import Attributes, Entry, ReadHandle, Upload
+from .interface import NOTHING, Attributes, Entry, ReadHandle, Upload, Usage
 from .jail import Jail
 from .names import encoded, parent_and_name
 from .reading import LocalReadHandle, check_regular, read_cached, read_whole, reopen_for_reading
@@ -136,12 +136,13 @@ class LocalStorage:
             file = self._uploads.open_partial(parent, name, owner)
             return self._read(file)
 
-    def discard_partial(self, path: Path, owner: str) -> None:
+    def discard_partial(self, path: Path, owner: str) -> Usage:
         self._check_writable()
-        if path:
-            parent, name = parent_and_name(path)
-            with translated():
-                self._uploads.discard(parent, name, owner)
+        if not path:
+            return NOTHING
+        parent, name = parent_and_name(path)
+        with translated():
+            return self._uploads.discard(parent, name, owner)
 
     def sweep(self) -> int:
         if self._read_only:
@@ -154,6 +155,10 @@ class LocalStorage:
                 self._uploads.books.end_sweep()
         return removed
 
+    def usage(self) -> Usage:
+        with translated():
+            return usage.usage(self._jail, self._uploads.books.is_live)
+
     # The tree.
 
     def make_directory(self, path: Path) -> None:
@@ -163,21 +168,21 @@ class LocalStorage:
         with translated():
             tree.make_directory(self._jail, path, 0o777 & ~self._umask)
 
-    def remove_directory(self, path: Path) -> None:
+    def remove_directory(self, path: Path) -> Usage:
         self._check_changeable(path)
         with translated():
-            tree.remove_directory(self._jail, self._uploads, path)
+            return tree.remove_directory(self._jail, self._uploads, path)
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path) -> Usage:
         self._check_changeable(path)
         with translated():
-            tree.remove(self._jail, path)
+            return tree.remove(self._jail, path)
 
-    def rename(self, old: Path, new: Path) -> None:
+    def rename(self, old: Path, new: Path) -> Usage:
         self._check_changeable(old)
         self._check_changeable(new)
         with translated():
-            tree.rename(self._jail, self._uploads, old, new)
+            return tree.rename(self._jail, self._uploads, old, new)
 
     def _place(self, path: Path) -> tuple[bytes, bytes]:
         """Where a file would be put."""

@@ -20,7 +20,7 @@ from ..errors import (
 from ..limits import Limits
 from ..protocol.paths import ROOT, Path, resolve
 from .hidden import PARTIAL
-from .interface import Attributes, Entry, ReadHandle, Upload
+from .interface import NOTHING, Attributes, Entry, ReadHandle, Upload, Usage
 from .memory_tree import Directory, File, Tree, spelled
 from .memory_uploads import MemoryUploads, MemoryWriteHandle, Place
 from .names import parent_and_name
@@ -136,11 +136,12 @@ class MemoryStorage:
                 raise FileNotFound
             return _snapshot(found)
 
-    def discard_partial(self, path: Path, owner: str) -> None:
+    def discard_partial(self, path: Path, owner: str) -> Usage:
         with self._lock:
             self._check_writable()
-            if self._find_partial(path, owner) is not None:
-                self._uploads.remove(self._uploads.place(path, owner))
+            if self._find_partial(path, owner) is None:
+                return NOTHING
+            return self._uploads.remove(self._uploads.place(path, owner))
 
     def sweep(self) -> int:
         if self._read_only:
@@ -150,6 +151,11 @@ class MemoryStorage:
             removed = self._sweep(ROOT, self._tree.root)
             self._uploads.books.end_sweep()
         return removed
+
+    def usage(self) -> Usage:
+        with self._lock:
+            sizes = [len(each.content) for _, each in self._tree.files() if not each.held]
+        return Usage(sum(sizes), len(sizes))
 
     # The tree.
 
@@ -164,54 +170,62 @@ class MemoryStorage:
             made = parent[path[-1]] = Directory()
             made.mtime_ns = self._uploads.now()
 
-    def remove_directory(self, path: Path) -> None:
+    def remove_directory(self, path: Path) -> Usage:
         with self._lock:
             self._check_changeable(path)
             parent, found = self._parent(path), self._tree.find(path)
             if isinstance(found, File):
                 raise NotADirectory
-            self._empty(path, found)
+            removed = self._empty(path, found)
             del parent[path[-1]]
+            return removed
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path) -> Usage:
         with self._lock:
             self._check_changeable(path)
             parent, found = self._parent(path), self._tree.find(path)
             if isinstance(found, Directory):
                 raise IsADirectory
             del parent[path[-1]]
+            return found.weight()
 
-    def rename(self, old: Path, new: Path) -> None:
+    def rename(self, old: Path, new: Path) -> Usage:
         with self._lock:
             self._check_changeable(old)
             self._check_changeable(new)
             source, target = self._parent(old), self._parent(new)
             moved, replaced = self._tree.find(old), target.get(new[-1])
             if moved is replaced:
-                return
+                return NOTHING
             if new[: len(old)] == old:
                 raise NameNotAllowed("A directory cannot be moved into itself.")
-            self._make_way_for(moved, new, replaced)
+            removed = self._make_way_for(moved, new, replaced)
             target[new[-1]] = source.pop(old[-1])
             self._uploads.books.moved(spelled(old), spelled(new))
+            return removed
 
-    def _make_way_for(self, moved: File | Directory, new: Path, replaced: File | Directory | None) -> None:
+    def _make_way_for(self, moved: File | Directory, new: Path, replaced: File | Directory | None) -> Usage:
         if isinstance(replaced, Directory):
             if isinstance(moved, File):
                 raise IsADirectory
-            self._empty(new, replaced)
-        elif replaced is not None and isinstance(moved, Directory):
+            return self._empty(new, replaced)
+        if replaced is None:
+            return NOTHING
+        if isinstance(moved, Directory):
             raise NotADirectory
+        return replaced.weight()
 
-    def _empty(self, path: Path, directory: Directory) -> None:
-        """Of partials; raises `DirectoryNotEmpty` where there is more."""
+    def _empty(self, path: Path, directory: Directory) -> Usage:
+        """Of partials; returns what they took up, and raises `DirectoryNotEmpty` where there is more."""
         if directory.shown():
             raise DirectoryNotEmpty
+        removed = []
         for name in tuple(directory):
             try:
-                self._uploads.remove(Place(path, directory, name))
+                removed.append(self._uploads.remove(Place(path, directory, name)))
             except LimitReached as failure:
                 raise DirectoryNotEmpty("A file is being uploaded into it.") from failure
+        return Usage(sum(each.bytes for each in removed), sum(each.files for each in removed))
 
     def _find_partial(self, path: Path, owner: str) -> File | None:
         if not path:

@@ -9,7 +9,7 @@ from itertools import count
 from ..errors import FileNotFound, NotADirectory
 from ..protocol.paths import RESERVED, Path
 from .books import FileId, Kept
-from .interface import Attributes
+from .interface import Attributes, Usage
 
 _NUMBERS = count(1)
 
@@ -35,6 +35,9 @@ class File:
     def version(self) -> Hashable:
         """See `ReadHandle.version`."""
         return self.id, self._changes
+
+    def weight(self) -> Usage:
+        return Usage(len(self.content), 1)
 
     def attributes(self) -> Attributes:
         return Attributes("file", len(self.content), self.mtime_ns, self.mode, link=False)

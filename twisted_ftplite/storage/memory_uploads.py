@@ -13,7 +13,7 @@ from ..protocol.paths import Path
 from .books import Account, Books, Kept
 from .border import translated
 from .hidden import partial_name
-from .interface import Buffer, Upload
+from .interface import NOTHING, Buffer, Upload, Usage
 from .memory_tree import Directory, File, Tree, kept, read_spelled
 from .names import parent_and_name
 
@@ -76,14 +76,16 @@ class MemoryUploads:
             file = self._resume(place, account) if upload.resume else self._begin(place, account)
         return MemoryWriteHandle(self, path, file, account, place)
 
-    def remove(self, place: Place) -> None:
-        """A partial, if there is one.  Raises `LimitReached` where it is being written."""
+    def remove(self, place: Place) -> Usage:
+        """A partial, if there is one; what it took up.  Raises `LimitReached` where it is being written."""
         found = self.find(place)
-        if found is not None:
-            if found.held:
-                raise LimitReached(_BUSY)
-            del place.directory[place.name]
-            self.books.gone(found.id)
+        if found is None:
+            return NOTHING
+        if found.held:
+            raise LimitReached(_BUSY)
+        del place.directory[place.name]
+        self.books.gone(found.id)
+        return found.weight()
 
     def swept(self, place: Place, file: File) -> bool:
         """A sweep found a partial: whether it was so old that it was removed; else it is counted."""
@@ -264,13 +266,14 @@ class MemoryWriteHandle:
         finally:
             self.discard()
 
-    def keep(self) -> None:
+    def keep(self) -> bool:
         if self._ended:
-            return
+            return False
         if self._failure is None and self.file.content and self._uploads.keep(self):
             self._ended = True
-        else:
-            self.discard()
+            return True
+        self.discard()
+        return False
 
     def discard(self) -> None:
         if not self._ended:

@@ -6,10 +6,8 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .hidden import PARTIAL, TEMPORARY, remove_unheld
+from .hidden import HIDDEN, PARTIAL, remove_unheld
 from .jail import Jail, reopen
-
-_HIDDEN = (TEMPORARY, PARTIAL)
 
 
 class Swept(NamedTuple):
@@ -72,7 +70,7 @@ def _look(directory: int) -> tuple[list[bytes], list[bytes]]:
             name = os.fsencode(entry.name)
             if entry.is_dir(follow_symlinks=False):
                 directories.append(name)
-            elif name.startswith(_HIDDEN) and entry.is_file(follow_symlinks=False):
+            elif name.startswith(HIDDEN) and entry.is_file(follow_symlinks=False):
                 hidden.append(name)
     return directories, hidden
 

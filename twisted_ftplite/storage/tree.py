@@ -15,12 +15,13 @@ from contextlib import contextmanager
 
 from ..errors import DirectoryNotEmpty, NameNotAllowed, NotSupported, PermissionDenied
 from ..protocol.paths import Path
-from .hidden import PARTIAL, TEMPORARY
+from .hidden import HIDDEN
+from .interface import NOTHING, Usage
 from .jail import Jail, reopen
 from .names import encoded, parent_and_name
 from .uploads import Uploads
+from .usage import weight
 
-_HIDDEN = (TEMPORARY, PARTIAL)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
@@ -37,29 +38,33 @@ def make_directory(jail: Jail, path: Path, mode: int) -> None:
         os.fsync(parent)
 
 
-def remove(jail: Jail, path: Path) -> None:
-    """Whatever is no directory."""
+def remove(jail: Jail, path: Path) -> Usage:
+    """Whatever is no directory; returns what it took up."""
     with _parent(jail, path) as (parent, name):
-        _refuse_directory(parent, name)
+        found = _refuse_directory(parent, name)
         os.unlink(name, dir_fd=parent)
         os.fsync(parent)
+    return weight(found)
 
 
-def remove_directory(jail: Jail, uploads: Uploads, path: Path) -> None:
-    """With the partials and the abandoned files in it."""
+def remove_directory(jail: Jail, uploads: Uploads, path: Path) -> Usage:
+    """With the partials and the abandoned files in it; returns what they took up."""
+    hidden = NOTHING
     with _parent(jail, path) as (parent, name), _mount_points_refused():
         try:
             os.rmdir(name, dir_fd=parent)
         except OSError as failure:
             if failure.errno not in _NOT_EMPTY:
                 raise
-            _remove_hidden(uploads, parent, name)
+            hidden = _remove_hidden(uploads, parent, name)
             os.rmdir(name, dir_fd=parent)
         os.fsync(parent)
+    return hidden
 
 
-def rename(jail: Jail, uploads: Uploads, old: Path, new: Path) -> None:
-    """As rename(2), but what only a server's own files make full is empty."""
+def rename(jail: Jail, uploads: Uploads, old: Path, new: Path) -> Usage:
+    """As rename(2), but what only a server's own files make full is empty; returns what was replaced."""
+    hidden = NOTHING
     with (
         _parent(jail, old) as (source, old_name),
         _parent(jail, new) as (target, new_name),
@@ -73,16 +78,20 @@ def rename(jail: Jail, uploads: Uploads, old: Path, new: Path) -> None:
             except OSError as failure:
                 if failure.errno not in _NOT_EMPTY:
                     raise
-                _remove_hidden(uploads, target, new_name)
+                hidden = _remove_hidden(uploads, target, new_name)
                 os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
         except OSError as failure:
             raise _said(failure) from failure
+        gone = not same
         if same and _are_two_names(source, old_name, target, new_name):
             os.unlink(old_name, dir_fd=source)  # rename(2) leaves both
+            gone = True
         os.fsync(target)
         if not os.path.sameopenfile(source, target):
             os.fsync(source)
     uploads.books.moved(encoded(old), encoded(new))
+    replaced_file = weight(replaced) if gone else NOTHING
+    return Usage(hidden.bytes + replaced_file.bytes, hidden.files + replaced_file.files)
 
 
 @contextmanager
@@ -117,10 +126,12 @@ def _status(directory: int, name: bytes) -> os.stat_result | None:
         return None
 
 
-def _refuse_directory(parent: int, name: bytes) -> None:
-    """Not every system's unlink(2) says it itself."""
-    if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+def _refuse_directory(parent: int, name: bytes) -> os.stat_result:
+    """Not every system's unlink(2) says it itself.  Returns what the name stands for."""
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return found
 
 
 def _are_two_names(source: int, old: bytes, target: int, new: bytes) -> bool:
@@ -141,8 +152,8 @@ def _said(failure: OSError) -> Exception:
     return failure
 
 
-def _remove_hidden(uploads: Uploads, parent: int, name: bytes) -> None:
-    """Empty a directory of the server's own files.
+def _remove_hidden(uploads: Uploads, parent: int, name: bytes) -> Usage:
+    """Empty a directory of the server's own files; returns what they took up.
 
     Raises `DirectoryNotEmpty` where it holds anything else, and then nothing was removed, or one that is in
     use.  The latter is for rmdir(2) to find out too: one may come at any time.
@@ -151,12 +162,14 @@ def _remove_hidden(uploads: Uploads, parent: int, name: bytes) -> None:
     directory = os.open(name, flags, dir_fd=parent)
     try:
         names = [os.fsencode(each) for each in os.listdir(directory)]
-        if not all(each.startswith(_HIDDEN) for each in names):
+        if not all(each.startswith(HIDDEN) for each in names):
             raise DirectoryNotEmpty
+        removed = []
         for each in names:
             try:
-                uploads.remove(directory, each)
+                removed.append(uploads.remove(directory, each))
             except BlockingIOError as failure:
                 raise DirectoryNotEmpty("A file is being uploaded into it.") from failure
+        return Usage(sum(each.bytes for each in removed), sum(each.files for each in removed))
     finally:
         os.close(directory)

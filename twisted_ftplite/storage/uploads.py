@@ -19,9 +19,10 @@ from ..limits import Limits
 from .books import Account, Books, Kept
 from .border import translated
 from .hidden import create, create_named, create_unnamed, open_held, partial_name, remove_unheld
-from .interface import Buffer, Upload
+from .interface import NOTHING, Buffer, Upload, Usage
 from .jail import Jail
 from .unnamed import UnnamedFile, mode_of_replaced
+from .usage import weight
 
 _BUSY = "Another upload writes to it."
 
@@ -95,26 +96,29 @@ class Uploads:
         finally:
             os.close(directory)
 
-    def discard(self, parent: bytes, name: bytes, owner: str) -> None:
+    def discard(self, parent: bytes, name: bytes, owner: str) -> Usage:
         """Remove a partial, if there is one.  Raises `LimitReached` where it is being written."""
         try:
             directory = self._jail.find_directory(parent)
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return NOTHING
         try:
-            self.remove(directory, partial_name(owner, name))
+            return self.remove(directory, partial_name(owner, name))
         except BlockingIOError as failure:
             raise LimitReached(_BUSY) from failure
         finally:
             os.close(directory)
 
-    def remove(self, directory: int, hidden: bytes) -> bool:
-        """Whether a file with a hidden name was removed.  Raises `BlockingIOError` where it is in use."""
+    def remove(self, directory: int, hidden: bytes) -> Usage:
+        """Remove a file with a hidden name; returns what it took up, nothing where there was none.
+
+        Raises `BlockingIOError` where it is in use.
+        """
         found = _regular(directory, hidden)
         if found is None or not remove_unheld(directory, hidden, (found.st_dev, found.st_ino)):
-            return False
+            return NOTHING
         self.books.gone((found.st_dev, found.st_ino))
-        return True
+        return weight(found)
 
     def swept(self, path: bytes, directory: int, hidden: bytes) -> bool:
         """A sweep found a partial: whether it was so old that it was removed; else it is counted."""
@@ -123,7 +127,7 @@ class Uploads:
             return False
         if found.st_mtime_ns < (self._clock() - self._limits.keep_partials) * 1e9:
             try:
-                return self.remove(directory, hidden)
+                return self.remove(directory, hidden) != NOTHING
             except BlockingIOError:
                 return False
         self.books.note(lambda: _kept(path, hidden, _regular(directory, hidden)))
@@ -166,18 +170,20 @@ class Uploads:
     def _begin(
         self, directory: int, place: tuple[bytes, bytes], account: Account
     ) -> tuple[int, bytes | None]:
-        hidden = place[1]
+        hidden: bytes | None = place[1]
         with suppress(OSError):  # its writer keeps the name, or another user's server: this one lives without
-            self.remove(directory, hidden)
+            self.remove(directory, place[1])
         self._admit(account, directory)
         try:
             if account.announced is not None and account.announced <= self._limits.resumable_size:
                 descriptor = create_unnamed(directory)
                 if descriptor is not None:
                     return descriptor, None
-            descriptor = create_named(directory, hidden)
+            descriptor = create_named(directory, place[1])
             if descriptor is None:
-                return create(directory)
+                descriptor, hidden = create(directory)
+                if hidden is None:
+                    return descriptor, None
             found = os.fstat(descriptor)
             self.books.claim(account, (found.st_dev, found.st_ino))
         except BaseException:
@@ -251,11 +257,12 @@ class LocalWriteHandle:
         with translated():
             self._file.discard()
 
-    def keep(self) -> None:
+    def keep(self) -> bool:
         if self._place is None:
             self.discard()
         else:
             self._file.keep(self._place[1], self._uploads.remove, self._leave)
+        return self._left is not None
 
     def close_account(self) -> None:
         """The file has its last name, or none."""
