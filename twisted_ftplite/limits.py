@@ -56,6 +56,8 @@ class Limits:
     # Sessions.
     max_sessions: int = 1000
     max_sessions_per_host: int = 100
+    max_sessions_per_user: int = 100
+    max_transfers_per_user: int = 100
     max_refused: int = 64
     """Refused connections that get the time to read why; those beyond are closed without a word."""
 

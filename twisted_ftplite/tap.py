@@ -1,146 +1,29 @@
-"""``twistd ftplite``: options, and what is wrong with them in one line."""
+"""``twistd ftplite``: from options to a service, or to one line about what is wrong with them."""
 
 from __future__ import annotations
 
-import math
 import os
+import re
+import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.application.service import IService
-from twisted.python.usage import Options as UsageOptions
-from twisted.python.usage import UsageError
 
-from .limits import Limits
+from .server import policy, privileges, sandbox
 from .server.config import DEFAULT_ENDPOINT, CannotStart, Config
+from .server.options import Options, limits_of, quit_with
 from .server.service import FTPLiteService
 from .storage.unnamed import process_umask
 
-_DEFAULTS = Limits()
-_LIMITS = (
-    "connect_timeout",
-    "stall_timeout",
-    "idle_timeout",
-    "drain_timeout",
-    "max_sessions",
-    "max_sessions_per_host",
-    "max_file_size",
-    "keep_partials",
-)
-"""The limits that are options too."""
+__all__ = ["Options", "makeService"]
 
+STATE_OF_ROOT = "/var/lib/ftplite"
+"""Where root keeps the certificate of ``--tls self``."""
 
-def _seconds(text: str) -> float:
-    """A coercion: a time that passes."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise ValueError(f"{text!r} is no number of seconds above 0")
-    return value
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _duration(text: str) -> float:
-    """A coercion: seconds, or a number and one of the letters s, m, h, d."""
-    unit = _UNITS.get(text[-1:])
-    try:
-        return _seconds(text if unit is None else text[:-1]) * (unit or 1)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time above 0 such as 90s, 30m, 12h or 7d") from None
-
-
-def _count(text: str) -> int:
-    """A coercion: a number of things, one at least."""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def _octal(text: str) -> int:
-    """A coercion: permission bits."""
-    try:
-        value = int(text, 8)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 0o777:
-        raise ValueError(f"{text!r} is no octal mask from 000 to 777")
-    return value
-
-
-class Options(UsageOptions):
-    """The options of ``twistd ftplite``."""
-
-    synopsis = "[options]"
-    longdesc = (
-        "Serve a folder over FTPLite. Told nothing, it serves the current folder on port 2121 of the "
-        "loopback address, where anyone on this machine may read and write."
-    )
-    optFlags: ClassVar[Sequence[Sequence[Any]]] = [
-        ["read-only", None, "Refuse every put."],
-    ]
-    optParameters: ClassVar[Sequence[Sequence[Any]]] = [
-        ["root", None, ".", "The folder to serve."],
-        ["connect-timeout", None, _DEFAULTS.connect_timeout, "Seconds to connect a data channel.", _seconds],
-        [
-            "stall-timeout",
-            None,
-            _DEFAULTS.stall_timeout,
-            "Seconds without movement after which a transfer is given up.",
-            _seconds,
-        ],
-        [
-            "idle-timeout",
-            None,
-            _DEFAULTS.idle_timeout,
-            "Seconds of silence after which a session ends.",
-            _seconds,
-        ],
-        [
-            "drain-timeout",
-            None,
-            _DEFAULTS.drain_timeout,
-            "Seconds that running transfers get to finish when the server stops.",
-            _seconds,
-        ],
-        ["max-sessions", None, _DEFAULTS.max_sessions, "Sessions at a time.", _count],
-        [
-            "max-sessions-per-host",
-            None,
-            _DEFAULTS.max_sessions_per_host,
-            "Sessions at a time of one host.",
-            _count,
-        ],
-        ["max-file-size", None, _DEFAULTS.max_file_size, "Bytes of a stored file at most.", _count],
-        [
-            "keep-partials",
-            None,
-            _DEFAULTS.keep_partials,
-            "How long an upload that broke off is kept to be gone on with: seconds, or as in 30m, 12h, 7d.",
-            _duration,
-        ],
-        ["umask", None, None, "Octal mask of a stored file's mode 666. [default: that of the shell]", _octal],
-    ]
-
-    def __init__(self) -> None:
-        UsageOptions.__init__(self)
-        self["listen"] = []
-
-    def opt_listen(self, endpoint: str) -> None:
-        """A Twisted endpoint to listen on; may be repeated. [default: tcp:2121:interface=127.0.0.1]"""
-        self["listen"].append(endpoint)
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """As usual, but what is wrong is said in one line instead of the whole help."""
-        try:
-            UsageOptions.parseOptions(self, options)
-        except UsageError as error:
-            raise _quit(f"{error}; twistd ftplite --help lists the options") from None
+_INTERFACE = re.compile(r":interface=((?:\\.|[^:\\])+)")
 
 
 def makeService(options: Mapping[str, Any]) -> IService:
@@ -149,25 +32,46 @@ def makeService(options: Mapping[str, Any]) -> IService:
 
     # The wall clock may be set; timers must neither fire nor freeze because of it.
     vars(reactor)["seconds"] = time.monotonic
+    twistd = getattr(options, "parent", None) or {}
     try:
-        config = _configure(options)
-        _check_files(config.root, getattr(options, "parent", None) or {})
+        config = _with_certificate(_configure(options, twistd), options)
+        policy.check_words(config)
+        policy.check_files(config, [config.root])
+        privileges.check_readable(config, [config.root])
+        sandbox.check(config)
         service = FTPLiteService(reactor, config)  # type: ignore[arg-type]
         service.listen()
     except CannotStart as error:
-        raise _quit(str(error)) from None
+        raise quit_with(str(error)) from None
     return service
 
 
-def _configure(options: Mapping[str, Any]) -> Config:
-    limits = replace(_DEFAULTS, **{name: options[name.replace("_", "-")] for name in _LIMITS})
+def _configure(options: Mapping[str, Any], twistd: Mapping[str, Any]) -> Config:
     umask = options["umask"]
+    uid, gid = privileges.dropped_to(twistd)
+    log_file, pid_file = _files_of(twistd)
+    if options["read-only"] and options["anonymous"] not in (None, "read"):
+        raise CannotStart(f"--read-only and --anonymous {options['anonymous']} contradict; say one of them")
     return Config(
         root=_check_root(options["root"]),
         endpoints=tuple(options["listen"]) or (DEFAULT_ENDPOINT,),
-        anonymous="read" if options["read-only"] else None,
         umask=process_umask() if umask is None else umask,
-        limits=limits,
+        limits=limits_of(options),
+        anonymous="read" if options["read-only"] else options["anonymous"],
+        users=_check_file("users", options["users"]),
+        client_ca=_check_file("client-ca", options["client-ca"]),
+        certificate=_check_file("tls-cert", options["tls-cert"]),
+        key=_check_file("tls-key", options["tls-key"]),
+        require_tls=_yes_or_no(options, "require-tls"),
+        require_token=bool(options["require-token"]),
+        plain_passwords=bool(options["allow-plain-passwords"]),
+        allow_root=bool(options["allow-root"]),
+        sandbox=options["sandbox"],
+        uid=uid,
+        gid=gid,
+        keeps_root=bool(twistd.get("euid")),
+        log_file=log_file,
+        pid_file=pid_file,
     )
 
 
@@ -181,27 +85,85 @@ def _check_root(root: str) -> str:
     return real
 
 
-def _check_files(root: str, twistd: Mapping[str, Any]) -> None:
-    """Refuse to have twistd's own files in the served tree, where clients could read and replace them."""
-    run_directory = twistd.get("rundir", ".")
+def _check_file(option: str, path: str | None) -> str | None:
+    """Its absolute path: twistd changes the folder it runs in."""
+    if path is None:
+        return None
+    path = os.path.abspath(path)
+    if not os.path.isfile(path):
+        problem = "is no file" if os.path.exists(path) else "does not exist"
+        raise CannotStart(f"--{option} {path} {problem}; make it, or name another")
+    if not os.access(path, os.R_OK):
+        raise CannotStart(f"--{option} {path} may not be read by this user; change its mode, or name another")
+    return path
+
+
+def _yes_or_no(options: Mapping[str, Any], name: str) -> bool | None:
+    yes, no = bool(options[name]), bool(options[f"no-{name}"])
+    if yes and no:
+        raise CannotStart(f"--{name} and --no-{name} contradict; say one of them")
+    return yes if yes or no else None
+
+
+def _files_of(twistd: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Where twistd, or twist, writes its log and its pid, if to files."""
     log_file = twistd.get("logfile")
     if log_file is None and "nodaemon" in twistd and not (twistd["nodaemon"] or twistd.get("syslog")):
         log_file = "twistd.log"
-    log_option = "logfile"
     if "logFile" in twistd:  # twist has opened it already
-        log_option, log_file = "log-file", getattr(twistd["logFile"], "name", None)
-    for option, path in (("pidfile", twistd.get("pidfile")), (log_option, log_file)):
+        log_file = getattr(twistd["logFile"], "name", None)
+
+    def absolute(path: Any) -> str | None:
         if not isinstance(path, str) or path in ("", "-") or path.startswith("<"):
-            continue
-        real = os.path.realpath(os.path.join(run_directory, path))
-        if os.path.commonpath([root, real]) == root:
-            none = " (or --pidfile= for none)" if option == "pidfile" else ""
-            raise CannotStart(
-                f"{real} would lie inside the served tree; "
-                f"put --{option} with a path outside it{none} before the word ftplite"
-            )
+            return None
+        return os.path.abspath(os.path.join(twistd.get("rundir", "."), path))
+
+    return absolute(log_file), absolute(twistd.get("pidfile"))
 
 
-def _quit(message: str) -> SystemExit:
-    """An exit with status 1 that says why in one line."""
-    return SystemExit(f"ftplite: {message}")
+def _with_certificate(config: Config, options: Mapping[str, Any]) -> Config:
+    """With the certificate that ``--tls self`` makes and keeps."""
+    folder = options["tls-folder"]
+    if options["tls"] is None:
+        if folder is not None:
+            raise CannotStart("--tls-folder is where --tls self keeps its certificate; say both or neither")
+        return config
+    if config.certificate is not None or config.key is not None:
+        raise CannotStart("--tls self and --tls-cert contradict; say one of them")
+    from .server.certificates import make_self_signed
+
+    folder = os.path.abspath(_state_folder() if folder is None else folder)
+    policy.check_place("tls-folder", folder, [config.root])
+    is_new = not os.path.exists(folder)
+    try:
+        certificate, key = make_self_signed(folder, _names(config.endpoints))
+        if os.geteuid() == 0 and (config.uid, config.gid) != (None, None):
+            # They are read again on SIGHUP.
+            for path in (certificate, key, *([folder] if is_new else [])):
+                os.chown(
+                    path,
+                    -1 if config.uid is None else config.uid,
+                    -1 if config.gid is None else config.gid,
+                    follow_symlinks=False,
+                )
+    except OSError as error:
+        raise CannotStart(
+            f"--tls self cannot keep its certificate in {folder}: {error.strerror}; "
+            "name another folder by --tls-folder"
+        ) from error
+    return replace(config, certificate=certificate, key=key)
+
+
+def _state_folder() -> str:
+    if os.geteuid() == 0:
+        return STATE_OF_ROOT
+    from platformdirs import user_state_path
+
+    return str(user_state_path("ftplite") / "server")
+
+
+def _names(endpoints: tuple[str, ...]) -> list[str]:
+    """What this machine is called, for its certificate."""
+    told = [match[1].replace("\\", "") for each in endpoints if (match := _INTERFACE.search(each))]
+    names = [socket.gethostname(), "localhost", "127.0.0.1", "::1", *told]
+    return [each for each in dict.fromkeys(names) if each not in ("", "0.0.0.0", "::")]

@@ -70,6 +70,9 @@ def names_in(folder: Path) -> list[str]:
     return sorted(each for each in os.listdir(folder) if not each.startswith(".ftplite-part-"))
 
 
+OPENLY = ("--anonymous", "write", "--allow-root")
+"""What a server says that serves anybody, beyond loopback too, whoever runs the tests."""
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts or network namespaces")
 
 

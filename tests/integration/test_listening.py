@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from harness import Server, blocking, eventually
+from harness import OPENLY, Server, blocking, eventually
 from raw import TO_SEND
 
 # Ways to listen.
@@ -57,7 +57,7 @@ HEADER = b"PROXY TCP4 203.0.113.%d 203.0.113.1 50000 2121\r\n"
 
 @blocking
 def test_behind_a_proxy(serve: Callable[..., Server]) -> None:
-    server = serve("--max-sessions-per-host", "2", listen="haproxy:tcp:0:interface=127.0.0.1")
+    server = serve(*OPENLY, "--max-sessions-per-host", "2", listen="haproxy:tcp:0:interface=127.0.0.1")
     server.logged("to anyone who can reach it")
     (server.root / "f").write_bytes(b"abc")
     with contextlib.ExitStack() as clients:
@@ -90,7 +90,7 @@ def test_behind_a_proxy(serve: Callable[..., Server]) -> None:
 
 @blocking
 def test_a_megabyte_of_newlines_behind_a_proxy(serve: Callable[..., Server]) -> None:
-    server = serve(listen="haproxy:tcp:0:interface=127.0.0.1")
+    server = serve(*OPENLY, listen="haproxy:tcp:0:interface=127.0.0.1")
     with server.session(first=HEADER % 7) as session:
         began = server.cpu()
         with contextlib.suppress(ConnectionError):

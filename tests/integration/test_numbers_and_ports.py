@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from harness import Server, blocking, needs_root, own_network
+from harness import OPENLY, Server, blocking, needs_root, own_network
 from raw import SYNTAX, TIMED_OUT, TO_RECEIVE, TO_SEND, TRANSFERRED, Listener, closed_port, read_all
 
 NOT_ALLOWED = "ERROR: Port not allowed."
@@ -94,7 +94,7 @@ def test_the_servers_own_port(tree: Server) -> None:
 def test_the_servers_own_port_by_another_of_its_addresses(
     serve: Callable[..., Server], reached: str, source: str
 ) -> None:
-    server = serve(listen="tcp:0:interface=0.0.0.0")
+    server = serve(*OPENLY, listen="tcp:0:interface=0.0.0.0")
     (server.root / "f").write_bytes(b"small")
     server.address = (reached, server.address[1])
     with server.session(source=source) as session:
@@ -192,7 +192,7 @@ def test_abort_while_connecting(tree: Server) -> None:
 
 @blocking
 def test_it_connects_from_the_address_that_the_client_reached(serve: Callable[..., Server]) -> None:
-    server = serve(listen="tcp:0:interface=0.0.0.0")
+    server = serve(*OPENLY, listen="tcp:0:interface=0.0.0.0")
     (server.root / "f").write_bytes(b"small")
     for reached, source in (
         ("127.0.0.1", "127.0.0.1"),
@@ -209,7 +209,7 @@ def test_it_connects_from_the_address_that_the_client_reached(serve: Callable[..
 
 @blocking
 def test_it_connects_to_the_control_channels_other_end_and_nowhere_else(serve: Callable[..., Server]) -> None:
-    server = serve(listen="tcp:0:interface=0.0.0.0")
+    server = serve(*OPENLY, listen="tcp:0:interface=0.0.0.0")
     with server.session(source="127.0.0.5") as session, session.listen("127.0.0.1") as elsewhere:
         session.send("ls")
         session.expect(TO_SEND)
@@ -245,7 +245,7 @@ def test_ipv6(serve: Callable[..., Server]) -> None:
 
 @blocking
 def test_ipv4_inside_ipv6(serve: Callable[..., Server]) -> None:
-    server = serve(listen=r"tcp6:0:interface=\:\:")
+    server = serve(*OPENLY, listen=r"tcp6:0:interface=\:\:")
     server.address = ("127.0.0.2", server.address[1])
     with server.session() as session:
         session.put("f", b"four")

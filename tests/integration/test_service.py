@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Server, blocking, eventually, needs_root, own_network, twistd_command
+from harness import OPENLY, Server, blocking, eventually, needs_root, own_network, twistd_command
 from raw import SHUTTING_DOWN, Session, closed_port
 
 TWISTD = ("twistd", "-n", "--pidfile=")
@@ -40,7 +40,7 @@ def test_it_says_in_one_line_what_it_serves(serve: Callable[..., Server], progra
 
 @blocking
 def test_it_says_whom_it_serves(serve: Callable[..., Server]) -> None:
-    serve(listen="tcp:0:interface=0.0.0.0").logged(
+    serve(*OPENLY, listen="tcp:0:interface=0.0.0.0").logged(
         r"at 0\.0\.0\.0:\d+ to anyone who can reach it, to read and write"
     )
     serve("--read-only", listen=r"tcp6:0:interface=\:\:1").logged(

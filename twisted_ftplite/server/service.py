@@ -18,13 +18,15 @@ from twisted.python.failure import Failure
 from ..flow.digest import available
 from ..flow.opening import Reactor
 from ..flow.receiving import Pipes
-from ..flow.tcp import deepen_backlog, plain_host
+from ..flow.tcp import deepen_backlog
 from ..flow.workers import ThreadWorkers
 from ..limits import Limits
 from ..storage.local import LocalStorage
+from . import policy, sandbox
 from .call import Services
 from .checksums import Checksums
 from .config import DEFAULT_ENDPOINT, CannotStart, Config
+from .options import quit_with
 from .sessions import ControlFactory, Sessions
 
 log = Logger()
@@ -58,6 +60,7 @@ class FTPLiteService(Service):
         self._reactor = reactor
         self._next_sweep: IDelayedCall | None = None
         self._notices: list[str] = []
+        self._beyond = False
         limits = self._fit_descriptors(config.limits)
         self._workers = ThreadWorkers(reactor, limits.threads)
         self._storage = LocalStorage(config.root, umask=config.umask, limits=limits)
@@ -78,6 +81,8 @@ class FTPLiteService(Service):
         try:
             for description in self.config.endpoints:
                 self.ports.append(self._listen(description))
+                self._beyond |= policy.is_beyond_loopback(description, self.ports[-1].getHost())
+            self._notices.append(policy.check_ports(self.config, beyond=self._beyond))
         except CannotStart:
             for port in self.ports:
                 port.stopListening()
@@ -89,6 +94,10 @@ class FTPLiteService(Service):
 
     def startService(self) -> None:
         """Say what is served, where and to whom, and sweep up what a crash left behind."""
+        try:
+            self._notices.append(sandbox.enter(self.config))
+        except CannotStart as error:
+            raise quit_with(str(error)) from None
         Service.startService(self)
         for notice in [*self._notices, self._storage.notice]:
             if notice:
@@ -99,9 +108,9 @@ class FTPLiteService(Service):
     def summary(self) -> str:
         """One line: what, where, to whom."""
         where = ", ".join(_spell(port.getHost()) for port in self.ports)
-        whom = "anyone on this machine" if self._is_on_loopback() else "anyone who can reach it"
-        what = "read" if self.config.access == "read" else "read and write"
-        return f"FTPLite serves {self.config.root} at {where} to {whom}, to {what}."
+        return (
+            f"FTPLite serves {self.config.root} at {where} {policy.whom(self.config, beyond=self._beyond)}."
+        )
 
     def stopService(self) -> Deferred[None]:
         """Listen no more, drain the sessions, let the threads go."""
@@ -130,7 +139,7 @@ class FTPLiteService(Service):
         self._storage.close()
 
     def _listen(self, description: str) -> IListeningPort:
-        factory = ControlFactory(self.sessions, behind_proxy=_is_proxied(description))
+        factory = ControlFactory(self.sessions, behind_proxy=policy.is_proxied(description))
         outcome: list[IListeningPort | Failure] = []
         try:
             endpoint = serverFromString(self._reactor, description)
@@ -152,11 +161,6 @@ class FTPLiteService(Service):
             deepen_backlog(port)
         return port
 
-    def _is_on_loopback(self) -> bool:
-        return not any(map(_is_proxied, self.config.endpoints)) and all(
-            plain_host(getattr(port.getHost(), "host", "127.0.0.1")).is_loopback for port in self.ports
-        )
-
     def _fit_descriptors(self, limits: Limits) -> Limits:
         """Take as many descriptors as the system gives, and no more sessions than they are enough for."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -170,10 +174,6 @@ class FTPLiteService(Service):
             f"the limit of {hard} open files allows no more (raise it with ulimit -n)."
         )
         return replace(limits, max_sessions=max(fit, 1))
-
-
-def _is_proxied(description: str) -> bool:
-    return description.partition(":")[0] == "haproxy"
 
 
 def _spell(address: IAddress) -> str:
