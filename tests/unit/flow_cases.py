@@ -13,7 +13,7 @@ from twisted_ftplite.errors import FTPLiteError
 from twisted_ftplite.flow.channel import DataChannel
 from twisted_ftplite.flow.digest import Digest
 from twisted_ftplite.flow.pipes import Pipes
-from twisted_ftplite.flow.receiving import FileConsumer
+from twisted_ftplite.flow.receiving import Allowance, FileConsumer
 from twisted_ftplite.flow.workers import InlineWorkers, Workers
 from twisted_ftplite.limits import Limits
 
@@ -138,13 +138,22 @@ class ReceivingCase(ChannelCase):
         digest: Digest | None = None,
         held: int = 0,
         most: int | None = None,
+        allowance: Allowance | None = None,
         **limits: int,
     ) -> FileConsumer:
         bounds = Limits(**limits)  # type: ignore[arg-type]
         self.pipes = Pipes(bounds)
         self.addCleanup(self.pipes.close)
         return FileConsumer(
-            self.channel, handle, workers or InlineWorkers(), self.pipes, bounds, most, digest, held
+            self.channel,
+            handle,
+            workers or InlineWorkers(),
+            self.pipes,
+            bounds,
+            most,
+            digest,
+            held,
+            allowance,
         )
 
     def send_all(self, content: bytes) -> None:

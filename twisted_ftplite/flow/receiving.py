@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar, TypeVarTuple
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -21,7 +21,7 @@ from .pipes import Pipes
 from .ways import Copy, Gather, Splice, Way
 from .workers import InlineWorkers, Workers, shielded
 
-__all__ = ["FileConsumer", "Pipes"]
+__all__ = ["Allowance", "FileConsumer", "Pipes"]
 
 log = Logger()
 
@@ -29,12 +29,25 @@ A = TypeVarTuple("A")
 T = TypeVar("T")
 
 
+class Allowance(Protocol):
+    """How large a file may become, where it is asked for while it grows."""
+
+    def ask(self, total: int) -> int:
+        """Let the file become ``total`` bytes; returns how many it may have: more, or too few.
+
+        Never waits; what was granted stays granted.
+        """
+
+    def refused(self) -> FTPLiteError:
+        """Why it may not have more."""
+
+
 class FileConsumer:
     """Takes a data channel's bytes into a `WriteHandle`, up to the end of the stream.
 
     ``done`` fires with the number of bytes when the stream has ended and all is written; it fails with
-    `SizeMismatch` as soon as more came than was announced, and with what the handle raises.  A channel
-    that breaks is its owner's affair.
+    `SizeMismatch` as soon as more came than was announced, with what its allowance says as soon as that
+    is too small, and with what the handle raises.  A channel that breaks is its owner's affair.
     """
 
     def __init__(
@@ -47,6 +60,7 @@ class FileConsumer:
         most: int | None = None,
         digest: Digest | None = None,
         held: int = 0,
+        allowance: Allowance | None = None,
     ) -> None:
         """``most`` is how many bytes may come unannounced; `Limits.max_file_size` where it is None.
 
@@ -67,6 +81,10 @@ class FileConsumer:
         self._threads = workers
         self._workers = workers if handle.waits else InlineWorkers()
         self._pipes = pipes
+        self._allowance = allowance
+        self._granted = 0
+        """Bytes that may come, as far as the allowance was asked."""
+
         self._unannounced = limits.max_file_size if most is None else most
         self._way: Way | None = None
         self._job: Deferred[None] | None = None
@@ -91,12 +109,15 @@ class FileConsumer:
     def expect(self, size: int) -> None:
         """So many bytes are announced to come on the channel; more may have come already."""
         self.expected = size
-        self._check()
+        self._ask(size)
+        if self._way is not None:
+            self._check()
 
     def start(self) -> Deferred[int]:
         """Begin; returns `done`."""
         self._way = self._choose()
-        self.channel.deliver_to(self._way)
+        if self._check():
+            self.channel.deliver_to(self._way)
         return self.done
 
     def stop(self) -> Deferred[None]:
@@ -121,6 +142,7 @@ class FileConsumer:
 
     def room(self, count: int) -> int:
         """How many of ``count`` bytes to take: one more than may come tells that there are too many."""
+        self._ask(self.received + count)
         return min(count, self._most() - self.received + 1)
 
     def surplus(self) -> int:
@@ -159,16 +181,35 @@ class FileConsumer:
         self.done.callback(self.received)
 
     def _most(self) -> int:
+        return self._bound() if self._allowance is None else min(self._bound(), self._granted)
+
+    def _bound(self) -> int:
+        """How many bytes may come, whatever the allowance is."""
         most = self._unannounced if self.expected is None else self.expected
         return min(most, self.limits.max_file_size - self.held)
 
+    def _ask(self, count: int) -> None:
+        """So many bytes will have come, if they may."""
+        if self._allowance is not None and (count := min(count, self._bound())) > self._granted:
+            self._granted = self._allowance.ask(self.held + count) - self.held
+
     def _check(self) -> bool:
-        if not self.surplus():
+        if not self.surplus() and not self._is_refused():
             return True
         if self._stopped is None and not self._over and self._job is None:
-            announced = self.expected is not None and self.expected <= self.limits.max_file_size - self.held
-            self._fail(SizeMismatch() if announced else FileTooLarge())
+            self._fail(self._why())
         return False
+
+    def _is_refused(self) -> bool:
+        """What is announced is more than the allowance grants."""
+        return self._allowance is not None and self.expected is not None and self._bound() > self._granted
+
+    def _why(self) -> FTPLiteError:
+        """Why no more may come."""
+        if self._allowance is not None and self._granted < self._bound():
+            return self._allowance.refused()
+        announced = self.expected is not None and self.expected <= self.limits.max_file_size - self.held
+        return SizeMismatch() if announced else FileTooLarge()
 
     def _fail(self, error: Exception | Failure) -> None:
         self._end()
