@@ -16,10 +16,10 @@ from typing import Protocol
 
 from twisted.internet.interfaces import (
     IConsumer,
+    IDelayedCall,
     IProducer,
     IPullProducer,
     IPushProducer,
-    IReactorFDSet,
     IReadWriteDescriptor,
 )
 from twisted.python.failure import Failure
@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from ..errors import ConnectionLost, FTPLiteError, StorageFailed, UnexpectedMessage
 from . import tcp
+from .reactor import Reactor
 
 _SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
 
@@ -45,12 +46,20 @@ class DataChannel:
     ``on_lost`` is called once, with our exception, when the connection breaks; not after `close`.
     """
 
-    def __init__(self, reactor: IReactorFDSet, sock: socket.socket) -> None:
+    splices = True
+    """Whether `splice` and, uncopied, `send_file` can be used."""
+
+    def __init__(self, reactor: Reactor, sock: socket.socket, unread: bytes = b"") -> None:
+        """``unread`` was taken from the socket already and is the beginning of what is received."""
         self._reactor = reactor
         self._socket = sock
         self._producer: IPullProducer | None = None
         self._receiver: Receiver | None = None
         self._unsent = memoryview(b"")
+        self._unread = memoryview(unread)
+        self._soon: IDelayedCall | None = None
+        """Tells of what the kernel does not tell of."""
+
         self._closed = self._paused = False
         self.on_lost: Callable[[FTPLiteError], None] | None = None
         self.sent = 0
@@ -129,6 +138,7 @@ class DataChannel:
         """Notice a peer that goes away, or that sends where it should receive."""
         if not self._closed:
             self._reactor.addReader(self)
+            self._tell_soon()
 
     def movement(self) -> int:
         """A number that grows as the peer's kernel acknowledges bytes."""
@@ -158,13 +168,19 @@ class DataChannel:
         self._paused = False
         if not self._closed:
             self._reactor.addReader(self)
+            self._tell_soon()
 
     def stopProducing(self) -> None:
         """Close."""
         self.close()
 
     def recv_into(self, buffer: memoryview) -> int | None:
-        """Take bytes; 0 is the end of the stream, None: nothing there now."""
+        """Take bytes; 0 is the end of the stream, None: nothing there now.
+
+        May also be called in a worker thread while the reactor does not watch the channel.
+        """
+        if self._unread:
+            return self._take_unread(buffer)
         try:
             return self._socket.recv_into(buffer)
         except BlockingIOError:
@@ -176,6 +192,10 @@ class DataChannel:
         May also be called in a worker thread while the reactor does not watch the channel.
         """
         try:
+            if self._unread:
+                written = os.write(pipe, self._unread[:count])
+                self._unread = self._unread[written:]
+                return written
             return os.splice(self._socket.fileno(), pipe, count, flags=_SPLICE_FLAGS)
         except BlockingIOError:
             return None
@@ -210,6 +230,7 @@ class DataChannel:
                 self._read_nothing()
         except OSError:
             self._lose()
+        self._tell_soon()
 
     def doWrite(self) -> None:
         try:
@@ -231,7 +252,30 @@ class DataChannel:
     def writeConnectionLost(self, reason: Failure) -> None:
         self._lose()
 
+    def _holds_back(self) -> bool:
+        """Whether there is something to take that the kernel has given us already."""
+        return bool(self._unread)
+
+    def _tell_soon(self) -> None:
+        """Tell of it in the next turn: the reactor, which asks the kernel, will not."""
+        if self._soon is None and not self._paused and not self._closed and self._holds_back():
+            self._soon = self._reactor.callLater(0, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._soon = None
+        if not self._paused:
+            self.doRead()
+
+    def _take_unread(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._unread))
+        buffer[:count] = self._unread[:count]
+        self._unread = self._unread[count:]
+        return count
+
     def _detach(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._closed = True
@@ -249,9 +293,12 @@ class DataChannel:
     def _read_nothing(self) -> None:
         """The peer of a sender may end its own direction at any time, but has nothing to say."""
         try:
-            data = self._socket.recv(1)
+            data = bytes(self._unread) or self._socket.recv(1)
         except BlockingIOError:
             return
+        self._heard(data)
+
+    def _heard(self, data: bytes) -> None:
         if data:
             self._lose(UnexpectedMessage("The receiver sent data."))
         else:

@@ -9,9 +9,16 @@ import struct
 import sys
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort, ITCPTransport
+from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection, Port
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+
+from ..errors import ConnectionLost
+
+Socket = socket.socket
 
 SocketAddress = tuple[Any, ...]
 """What ``getsockname`` says: host and port, and for IPv6 also flow label and scope."""
@@ -29,6 +36,24 @@ _TCP_CLOSE = 7
 
 _BYTES_ACKED_END = 128
 """tcp_info(7): ``tcpi_bytes_acked`` is the 64 bits that end here."""
+
+
+class OwnConnection:
+    """A transport that isn't Twisted's own and stands directly on a TCP socket."""
+
+    socket: Socket
+
+    def getTcpNoDelay(self) -> bool:
+        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
 
 def new_socket(like: SocketAddress) -> socket.socket:
@@ -113,6 +138,38 @@ def tune_control(transport: ITCPTransport, read_size: int) -> None:
         inner.bufferSize = read_size
 
 
+def take_socket(transport: ITCPTransport) -> socket.socket:
+    """Take the socket out of a transport of Twisted's.
+
+    The caller owns it, and the protocol hears nothing more.  To be called in a later turn than the one in
+    which the transport read: until then the reactor still has to do with it.  Raises `ConnectionLost`, and
+    the transport is aborted, where it has bytes unsent, is closing, or is no TCP connection of our own.
+    """
+    inner = transport.transport if isinstance(transport, ProtocolWrapper) else transport
+    if not isinstance(inner, Connection) or not _is_flushed(inner):
+        transport.abortConnection()
+        raise ConnectionLost
+    if isinstance(transport, ProtocolWrapper):
+        transport.wrappedProtocol = Protocol()
+    else:
+        inner.protocol = Protocol()
+    inner.unregisterProducer()
+    inner.stopReading()
+    inner.stopWriting()
+    taken = inner.socket
+    inner.socket = socket.socket(taken.family, socket.SOCK_STREAM)  # for Twisted to shut down and close
+    inner.fileno = inner.socket.fileno
+    inner.connectionLost(Failure(ConnectionDone()))
+    return taken
+
+
+def _is_flushed(transport: Connection) -> bool:
+    """Whether it is open, and all that was written is sent, now."""
+    flush(transport)
+    unsent = len(transport.dataBuffer) > transport.offset or bool(transport._tempDataBuffer)
+    return bool(transport.connected) and not transport.disconnecting and not unsent
+
+
 def flush(transport: ITCPTransport) -> None:
     """Send what was written now, and not in the reactor's next turn, which an answer need not wait for."""
     if isinstance(transport, Connection) and transport.connected and not transport.disconnecting:
@@ -121,22 +178,25 @@ def flush(transport: ITCPTransport) -> None:
 
 def is_gone(transport: ITCPTransport) -> bool:
     """Whether a connection that nobody reads from has been reset, or has timed out, meanwhile."""
-    if sys.platform != "linux" or not isinstance(transport, Connection) or transport.socket.fileno() < 0:
+    sock = _socket_of(transport)
+    if sys.platform != "linux" or sock is None or sock.fileno() < 0:
         return False
     try:
-        return transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
     except OSError:
         return False
 
 
 def ends_of(transport: ITCPTransport) -> tuple[SocketAddress, SocketAddress] | None:
     """Our and the peer's address with their scope; None for what is no TCP connection of our own."""
-    if not isinstance(transport, Connection):
-        return None
-    sock = transport.socket
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+    sock = _socket_of(transport)
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     return sock.getsockname(), sock.getpeername()
+
+
+def _socket_of(transport: ITCPTransport) -> socket.socket | None:
+    return transport.socket if isinstance(transport, Connection | OwnConnection) else None
 
 
 def bytes_acknowledged(sock: socket.socket) -> int | None:
