@@ -11,7 +11,6 @@ import errno
 import os
 import struct
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn
 
@@ -158,7 +157,6 @@ def _rules(config: Config, roots: Iterable[str], readable: Iterable[str]) -> dic
 
 def _python() -> Iterator[str]:
     """Folders that modules were imported from: more may be, and tracebacks quote them."""
-    yield from {sysconfig.get_path(each) for each in ("stdlib", "platstdlib", "purelib", "platlib")}
     entries = {os.path.realpath(each) for each in sys.path if each}
     for name, module in list(sys.modules.items()):
         origin = getattr(getattr(module, "__spec__", None), "origin", None)
