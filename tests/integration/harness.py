@@ -87,9 +87,27 @@ def eventually(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         time.sleep(0.01)
 
 
-def twistd_command(*options: str, program: Sequence[str] = ("twistd", "-n", "--pidfile=")) -> list[str]:
+TWISTD = ("twistd", "-n", "--pidfile=")
+
+
+def twistd_command(*options: str, program: Sequence[str] = TWISTD) -> list[str]:
     """The command line of a server."""
     return [str(SCRIPTS / program[0]), *program[1:], "ftplite", *options]
+
+
+def outcome(*options: str, program: Sequence[str] = TWISTD, cwd: str | Path = "/") -> tuple[int, list[str]]:
+    """Exit status of a server that does not start, and the lines it says."""
+    said = subprocess.run(
+        twistd_command(*options, program=program),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return said.returncode, said.stdout.splitlines()
 
 
 class Server:
@@ -101,7 +119,7 @@ class Server:
         *options: str,
         listen: str = "tcp:0:interface=127.0.0.1",
         before: Sequence[str] = (),
-        program: Sequence[str] = ("twistd", "-n", "--pidfile="),
+        program: Sequence[str] = TWISTD,
         **popen: Any,
     ) -> None:
         self.root = root

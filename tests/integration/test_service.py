@@ -12,10 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import OPENLY, Server, blocking, eventually, needs_root, own_network, twistd_command
+from harness import (
+    OPENLY,
+    TWISTD,
+    Server,
+    blocking,
+    eventually,
+    needs_root,
+    outcome,
+    own_network,
+    twistd_command,
+)
 from raw import SHUTTING_DOWN, Session, closed_port
 
-TWISTD = ("twistd", "-n", "--pidfile=")
 TWIST = ("twist", "--log-format=text")
 
 
@@ -66,21 +75,6 @@ def test_by_default_it_serves_this_folder_on_loopback(tmp_path: Path) -> None:
     assert (
         f"FTPLite serves {tmp_path} at 127.0.0.1:2121 to anyone on this machine, to read and write." in line
     )
-
-
-def outcome(*options: str, program: tuple[str, ...] = TWISTD, cwd: str | Path = "/") -> tuple[int, list[str]]:
-    """Exit status of a server that does not start, and the lines it says."""
-    said = subprocess.run(
-        twistd_command(*options, program=program),
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    return said.returncode, said.stdout.splitlines()
 
 
 @pytest.fixture
