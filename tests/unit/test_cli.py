@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_ftplite import errors
 from twisted_ftplite.cli import EXIT_STATUS, status_of
-from twisted_ftplite.client.arguments import Config, parse, read_address
+from twisted_ftplite.client.arguments import Access, Config, parse, read_address
 from twisted_ftplite.client.troubles import BadUsage, Interrupted, Unreachable
 
 
@@ -32,12 +32,29 @@ class AddressTests(SynchronousTestCase):
             ("ftplite://[::1]", "99", ("::1", 99)),
             ("fe80::1%eth0", None, ("fe80::1%eth0", 2121)),
         ):
-            assert read_address(host, port) == meant
+            assert read_address(host, port)[:2] == meant
+
+    def test_users_and_tls(self) -> None:
+        for host, meant in (
+            ("alice@a", ("a", 2121, "alice", False)),
+            ("ftplite://alice@a:99", ("a", 99, "alice", False)),
+            ("ftplites://[::1]:99/", ("::1", 99, None, True)),
+            ("FTPLITES://al%40ice%3a@a", ("a", 2121, "al@ice:", True)),
+            ("al@ice@a", ("a", 2121, "al@ice", False)),
+        ):
+            assert read_address(host, None) == meant
+
+    def test_a_password_in_an_address_is_not_repeated(self) -> None:
+        for host in ("alice:secret@a", "ftplite://alice:secret@a", "http://alice:secret@a", "alice:secret@"):
+            with pytest.raises(BadUsage) as caught:
+                read_address(host, None)
+            assert "secret" not in str(caught.value)
 
     def test_what_is_no_address(self) -> None:
         for host, port in (
             ("", None), (":99", None), ("ftplite://", None), ("http://a", None), ("ftplite://a/b", None),
-            ("user@a", None), ("[::1", None), ("[::1]99", None), ("[]", None), ("a:", None), ("a:b", None),
+            ("user:pw@a", None), ("@a", None), ("ftplite://u:p@a", None), ("u/p@a", None), ("[::1", None),
+            ("[::1]99", None), ("[]", None), ("a:", None), ("a:b", None),
             ("a:0", None), ("a", "0"), ("a", "65536"), ("a", "٣"), ("a:+5", None), ("a:1", "2"), ("a:1", "1"),
         ):  # fmt: skip
             with pytest.raises(BadUsage):
@@ -68,6 +85,22 @@ class ArgumentTests(SynchronousTestCase):
         for line in ("--checksum sha256 --retries 0 h ls", "h ls --checksum SHA256 --retries 0"):
             self.check(line, command=("ls",), checksum="sha256", retries=0)
         self.check("h --checksum none", checksum="none")
+
+    def test_who_and_how(self) -> None:
+        digits = "0f" * 32
+        for line, access in (
+            ("alice@h", Access("alice")),
+            ("h --user alice --password-file f --insecure", Access("alice", "f", True)),
+            ("alice@h --user alice", Access("alice")),
+            ("ftplites://h", Access(at_once=True)),
+            ("h --ca c --client-cert d --client-key e", Access(ca="c", certificate="d", key="e")),
+            (
+                f"h --pin sha256:{digits} --pin SHA256:{digits.upper()}",
+                Access(pins=(f"sha256:{digits}",) * 2),
+            ),
+            ("h --data PASSIVE", Access(data="passive")),
+        ):
+            self.check(line, access=access)
 
     def test_options_of_the_verb(self) -> None:
         self.check("h ls -la", command=("ls", "-la"))
@@ -117,7 +150,9 @@ class ArgumentTests(SynchronousTestCase):
             "h --data-ports 9-8", "h --data-ports 80-90", "h --data-ports 5000-", "h --data-ports 5000-70000",
             "h --data-ports", "h --data-ports 5_000", "h --retries", "h --retries -1", "h --retries x",
             "h --retries 1.5", "h --checksum md5", "h rm", "h mv a", "h mkdir -x a", "h -l ls", "h cd",
-            "-l", "-- -l frob", "h lls", "h stat", "h pwd a",
+            "-l", "-- -l frob", "h lls", "h stat", "h pwd a", "h --data both", "h --pin sha256:0f",
+            "h --pin x",
+            "bob@h --user alice", "h --password-file f", "h --client-key f", "h --insecure=x", "h --ca",
         ):  # fmt: skip
             with pytest.raises((BadUsage, click.UsageError)):
                 parse(line.split())

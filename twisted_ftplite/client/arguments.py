@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -11,13 +11,38 @@ from typing import Any, Final, NamedTuple
 import click
 
 from .. import __version__
+from ..errors import BadSyntax
+from .address import Address, number_in, read_address
 from .display import PROGRAM, escape
+from .fingerprints import read_fingerprint
 from .flags import END
 from .troubles import BadUsage
 from .verbs import ROWS, find, overview
 
-PORT: Final = 2121
-"""Where a server listens unless it is told otherwise."""
+WAYS: Final = ("auto", "active", "passive")
+
+
+class Access(NamedTuple):
+    """What the arguments say of who this is, of what the server must show, and of data channels."""
+
+    user: str | None = None
+    password_file: str | None = None
+    insecure: bool = False
+    """Whether a password may go out in the clear."""
+
+    at_once: bool = False
+    """Whether TLS begins with the first byte."""
+
+    ca: str | None = None
+    pins: tuple[str, ...] = ()
+    """Fingerprints, ``sha256:<hex>``."""
+
+    certificate: str | None = None
+    key: str | None = None
+    """Those of this client: names of files."""
+
+    data: str = "auto"
+    """One of `WAYS`."""
 
 
 class Config(NamedTuple):
@@ -38,6 +63,20 @@ class Config(NamedTuple):
     retries: int | None
     """How often to go on after a break."""
 
+    access: Access = Access()
+
+
+class Pin(click.ParamType[str]):
+    """A certificate's fingerprint."""
+
+    name = "fingerprint"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return read_fingerprint(str(value))
+        except BadSyntax as error:
+            self.fail(f"{value!r}: {error.detail}", param, ctx)
+
 
 class Count(click.ParamType[int]):
     """A number of times."""
@@ -45,7 +84,7 @@ class Count(click.ParamType[int]):
     name = "count"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        count = _number(str(value))
+        count = number_in(str(value))
         if count < 0:
             self.fail(f"{value!r} is no number of times.", param, ctx)
         return count
@@ -60,7 +99,7 @@ class PortRange(click.ParamType[tuple[int, int]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
         first, dash, last = str(value).partition("-")
-        ports = _number(first), _number(last if dash else first)
+        ports = number_in(first), number_in(last if dash else first)
         if not 1024 <= ports[0] <= ports[1] <= 65535:
             self.fail(f"{value!r} is no range of ports A-B from 1024 to 65535.", param, ctx)
         return ports
@@ -81,39 +120,6 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
-def _number(text: str) -> int:
-    """A decimal number of ASCII digits, or -1: ``int`` takes more than that."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-
-
-def read_address(host: str, port: str | None) -> tuple[str, int]:
-    """Host and port of ``host``, ``host:port``, ``[::1]``, ``::1`` or ``ftplite://…``; raises `BadUsage`."""
-    scheme, mark, rest = host.partition("://")
-    if mark and scheme.lower() != "ftplite":
-        raise BadUsage(f"{escape(host)}: only ftplite:// is spoken here")
-    place = rest.removesuffix("/") if mark else host
-    if "/" in place or "@" in place or not place:
-        raise BadUsage(f"{escape(host)}: the address is HOST, HOST:PORT or ftplite://HOST:PORT, nothing else")
-    if place.startswith("["):
-        name, _, behind = place[1:].partition("]")
-        if "]" not in place or (behind and not behind.startswith(":")):
-            raise BadUsage(f"{escape(host)}: an IPv6 address in brackets is [ADDRESS] or [ADDRESS]:PORT")
-        given = behind[1:] if behind else None
-    elif place.count(":") == 1:
-        name, _, given = place.partition(":")
-    else:
-        name, given = place, None
-    if not name:
-        raise BadUsage(f"{escape(host)}: the host is missing")
-    if given is not None and port is not None:
-        raise BadUsage(f"the port is given twice: {escape(given)} and {escape(port)}")
-    text = given if given is not None else port
-    number = PORT if text is None else _number(text)
-    if not 1 <= number <= 65535:
-        raise BadUsage(f"{escape(text or '')!r} is no port: a port is a number from 1 to 65535")
-    return name, number
-
-
 ALGORITHMS: Final = ("xxh128", "blake3", "sha256", "none")
 
 _COMMANDS = "\b\nCommands:\n" + "".join(
@@ -128,15 +134,79 @@ _EPILOG = (
     _COMMANDS
     + _FLAGS
     + "\nWithout a command it is a shell, or reads commands from standard input, one a line, where that is"
-    " no terminal; there, help lists more of them. HOST may be ftplite://HOST:PORT, with an IPv6 address in"
-    " [brackets]. A NAME that begins with a dash stands behind --. Patterns (* ? [...]) in the NAME of get,"
-    " rm and ls and the LOCAL of put are expanded here: quote them.\n"
+    " no terminal; there, help lists more of them. HOST may be ftplite://USER@HOST:PORT, with an IPv6"
+    " address in [brackets], and ftplites:// for TLS from the first byte. The password is taken from"
+    " --password-file, the variable FTPLITE_PASSWORD, ~/.netrc, the keyring, or is asked for. A NAME"
+    " that begins with a dash stands behind --. Patterns (* ? [...]) in the NAME of get, rm and ls and the"
+    " LOCAL of put are expanded here: quote them.\n"
     "\n\b\nExit status:\n"
     "  0  all worked              1  the server refused (FAILURE)\n"
     "  2  wrong usage             3  no connection, or it or the protocol broke (ERROR)\n"
     "  4  local file trouble      130  interrupted\n"
     "  A script of commands leaves with the status of its first failure."
 )
+
+
+_FILE = click.Path(dir_okay=False)
+
+_OPTIONS = (
+    click.option(
+        "--ca",
+        type=_FILE,
+        metavar="FILE",
+        help="Trust the authorities in this PEM file, not the system's. Demands TLS.",
+    ),
+    click.option(
+        "--checksum",
+        type=click.Choice(ALGORITHMS, case_sensitive=False),
+        help="What get and put compare by. Default: xxh128 where the server has it.",
+    ),
+    click.option(
+        "--client-cert", type=_FILE, metavar="FILE", help="A certificate to show, PEM. Demands TLS."
+    ),
+    click.option("--client-key", type=_FILE, metavar="FILE", help="Its key, where not in the same file."),
+    click.option(
+        "--data",
+        type=click.Choice(WAYS, case_sensitive=False),
+        help="Who connects for data, the server (active) or this client (passive). Default: auto.",
+    ),
+    click.option(
+        "--data-ports",
+        type=PortRange(),
+        metavar="A-B",
+        help="Ports to listen on for data, for firewalls. Default: any that is free.",
+    ),
+    click.option("--insecure", is_flag=True, help="Let a password go over the network in the clear."),
+    click.option(
+        "--password-file", type=_FILE, metavar="FILE", help="Take the password from its first line."
+    ),
+    click.option(
+        "--pin",
+        type=Pin(),
+        multiple=True,
+        metavar="sha256:HEX",
+        help="Trust the certificate with this fingerprint only; may be repeated. Demands TLS.",
+    ),
+    click.option(
+        "--retries",
+        type=Count(),
+        metavar="N",
+        help="How often to go on after the connection broke in the middle. Default: 5.",
+    ),
+    click.option(
+        "--timeout",
+        type=Seconds(),
+        metavar="SECONDS",
+        help="For connecting, and for a transfer in which nothing moves. Default: 10 and 60.",
+    ),
+    click.option("--user", metavar="NAME", help="Log in. The same as NAME@ before HOST."),
+)
+
+
+def _with_options(function: Callable[..., Config]) -> Callable[..., Config]:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
 
 
 @click.command(
@@ -148,53 +218,57 @@ _EPILOG = (
 )
 @click.argument("host")
 @click.argument("rest", nargs=-1, metavar="[PORT] [COMMAND [OPTION|ARGUMENT]...]")
-@click.option(
-    "--checksum",
-    type=click.Choice(ALGORITHMS, case_sensitive=False),
-    help="What get and put compare by. Default: xxh128 where the server has it.",
-)
-@click.option(
-    "--data-ports",
-    type=PortRange(),
-    metavar="A-B",
-    help="Ports to listen on for data, for firewalls. Default: any that is free.",
-)
-@click.option(
-    "--retries",
-    type=Count(),
-    metavar="N",
-    help="How often to go on after the connection broke in the middle. Default: 5.",
-)
-@click.option(
-    "--timeout",
-    type=Seconds(),
-    metavar="SECONDS",
-    help="For connecting, and for a transfer in which nothing moves. Default: 10 and 60.",
-)
+@_with_options
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
-def _arguments(
-    context: click.Context,
-    host: str,
-    rest: tuple[str, ...],
-    checksum: str | None,
-    data_ports: tuple[int, int] | None,
-    retries: int | None,
-    timeout: float | None,
-) -> Config:
+def _arguments(context: click.Context, /, host: str, rest: tuple[str, ...], **given: Any) -> Config:
     """List, fetch, store and manage files on an FTPLite server."""
     literal: int = context.obj
     _no_option(context, [host, *rest][: max(0, len(rest) + 1 - literal)])
     port = rest[0] if rest and rest[0].isdigit() else None
     command = rest if port is None else rest[1:]
-    name, number = read_address(host, port)
+    address = read_address(host, port)
     if command:
         # Behind the end of options, where that came, the verb's own parser finds none either.
         flagged = max(1, len(command) - literal)
         if literal:
             command = (*command[:flagged], END, *command[flagged:])
         _check(context, command)
-    return Config(name, number, command, data_ports, timeout, checksum, retries)
+    return Config(
+        address.host,
+        address.port,
+        command,
+        given["data_ports"],
+        given["timeout"],
+        given["checksum"],
+        given["retries"],
+        _access(address, given),
+    )
+
+
+def _access(address: Address, given: Mapping[str, Any]) -> Access:
+    """Raises `BadUsage` for what contradicts itself."""
+    user = given["user"]
+    if user is not None and address.user is not None and user != address.user:
+        raise BadUsage(f"the user is given twice: {escape(address.user)} and {escape(user)}")
+    user = address.user if user is None else user
+    if user == "":
+        raise BadUsage("the user has no name")
+    if given["password_file"] is not None and user is None:
+        raise BadUsage("--password-file needs a --user")
+    if given["client_key"] is not None and given["client_cert"] is None:
+        raise BadUsage("--client-key needs a --client-cert")
+    return Access(
+        user,
+        given["password_file"],
+        given["insecure"],
+        address.at_once,
+        given["ca"],
+        given["pin"],
+        given["client_cert"],
+        given["client_key"],
+        given["data"] or "auto",
+    )
 
 
 def _no_option(context: click.Context, words: Sequence[str]) -> None:
