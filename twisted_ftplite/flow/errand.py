@@ -44,23 +44,23 @@ class Errand:
         """The same for a data channel; what broke off must not look like the end of a stream."""
         return self.keep(channel, lambda each: each.reset() if self.failed else each.close())
 
-    async def work(self, function: Callable[[*A], T], *args: *A) -> T:
-        """Call a function in a worker thread."""
-        return await self._wait_for(self._workers.run(function, *args))
+    async def work(self, function: Callable[[*A], T], *args: *A, workers: Workers | None = None) -> T:
+        """Call a function in a worker thread, of others than the errand's own where ``workers`` are given."""
+        return await self._wait_for((workers or self._workers).run(function, *args))
 
     async def open(self, release: Callable[[T], object], function: Callable[[*A], T], *args: *A) -> T:
         """The same, and keep what it opens, also where the command ends before it is open."""
         job = self._workers.run(function, *args)
         return await self._wait_for(job.addCallback(self.keep, release))
 
-    async def commit(self, function: Callable[[], None]) -> None:
+    async def commit(self, function: Callable[[], None], workers: Workers | None = None) -> None:
         """Call in a worker thread what cannot be taken back: to end the command now is too late."""
         outcome: list[Failure | None] = []
 
         def remember(result: Failure | None) -> None:
             outcome.append(result)
 
-        wait = self._wait_for(self._workers.run(function).addBoth(remember))
+        wait = self._wait_for((workers or self._workers).run(function).addBoth(remember))
         while not outcome:
             try:
                 await wait
