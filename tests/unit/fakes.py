@@ -16,15 +16,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_ftplite.errors import FTPLiteError
-from twisted_ftplite.flow.receiving import Pipes
+from twisted_ftplite.flow.pipes import Pipes
 from twisted_ftplite.flow.workers import InlineWorkers, Workers
 from twisted_ftplite.limits import Limits
 from twisted_ftplite.protocol.events import Begin, Close, Ended, Event, Say
 from twisted_ftplite.protocol.lines import Command, Success
 from twisted_ftplite.protocol.order import State
 from twisted_ftplite.protocol.server import ServerSession
-from twisted_ftplite.server.call import Ends, Services
+from twisted_ftplite.server import users
 from twisted_ftplite.server.control import ControlChannel
+from twisted_ftplite.server.door import Guest
+from twisted_ftplite.server.entry import open_entry
+from twisted_ftplite.server.services import Ends, Services
+from twisted_ftplite.server.users import User
 from twisted_ftplite.storage.interface import Storage
 from twisted_ftplite.storage.memory import MemoryStorage
 
@@ -124,18 +128,24 @@ class Door:
         self.opening: FTPLiteError | None = None
         self.introducing: FTPLiteError | None = None
         self.where = ends
-        self.left: list[ControlChannel] = []
+        self.turns_first = False
+        self.may_turn = True
+        self.left: list[Guest] = []
 
-    def opened(self, control: ControlChannel) -> FTPLiteError | None:
+    def opened(self, guest: Guest) -> FTPLiteError | None:
         return self.opening
 
-    def introduced(self, control: ControlChannel) -> FTPLiteError | None:
+    def introduced(self, guest: Guest) -> FTPLiteError | None:
         return self.introducing
 
-    def closed(self, control: ControlChannel) -> None:
-        self.left.append(control)
+    def entered(self, guest: Guest, user: User | None) -> None:
+        """Everybody may have any number of sessions."""
 
-    def ends(self, control: ControlChannel) -> Ends | None:
+    def closed(self, guest: Guest) -> None:
+        if guest not in self.left:
+            self.left.append(guest)
+
+    def ends(self, guest: Guest) -> Ends | None:
         return self.where
 
 
@@ -165,6 +175,7 @@ class Line:
         ends: Ends | None = None,
         door: Door | None = None,
         read_only: bool = False,
+        features: tuple[str, ...] = ("files", "noop", "help"),
     ) -> None:
         self.reactor = HandReactor()
         self.limits = limits or Limits()
@@ -176,7 +187,8 @@ class Line:
             workers=workers or InlineWorkers(),
             pipes=Pipes(self.limits),
             limits=self.limits,
-            read_only=read_only,
+            entry=open_entry(self.reactor, self.limits, users.anonymous("read" if read_only else "write")),
+            features=features,
         )
         self.control = ControlChannel(self.door, self.services)
         self.transport = HandTransport()

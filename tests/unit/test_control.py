@@ -21,8 +21,9 @@ from twisted_ftplite.errors import (
 )
 from twisted_ftplite.limits import Limits
 from twisted_ftplite.protocol.lines import Success
-from twisted_ftplite.server.call import Call, Ends
+from twisted_ftplite.server.call import Call
 from twisted_ftplite.server.commands import HANDLERS, Handler
+from twisted_ftplite.server.services import Ends
 from twisted_ftplite.server.sessions import Sessions
 from twisted_ftplite.storage.memory import MemoryStorage
 
@@ -94,6 +95,9 @@ class CommandTests(SynchronousTestCase):
             DONE,
             "ERROR: Unknown command. Say help to see the commands.",
             DONE,
+            "Feature: files",
+            "Feature: noop",
+            "Feature: help",
             "SUCCESS: Features listed.",
         ]
 
@@ -111,7 +115,7 @@ class CommandTests(SynchronousTestCase):
     def test_nowhere_to_connect_back(self) -> None:
         for text in (b"get a", b"put b", b"ls"):
             self.line.send(text + b"\nData channel port: 2000\nTransfer complete: a\n")
-            (status,) = self.line.said()
+            _, status = self.line.said()
             assert status.startswith("FAILURE: Not supported."), text
 
     def test_refusals(self) -> None:
@@ -131,7 +135,7 @@ class CommandTests(SynchronousTestCase):
         line = Line(read_only=True)
         line.said()
         line.send(b"put a\n")
-        assert line.said() == ["FAILURE: Permission denied. This server is read-only."]
+        assert line.said() == ["FAILURE: Permission denied. You may not put."]
 
     def test_quit(self) -> None:
         self.line.send(b"noop\nquit\nnoop\n")
@@ -139,9 +143,10 @@ class CommandTests(SynchronousTestCase):
         assert self.line.transport.write_closed
 
     def test_help_tells_what_is_served(self) -> None:
-        self.line.services.features = ("noop", "help")
-        self.line.send(b"features\nhelp\n")
-        said = self.line.said()
+        line = Line(features=("noop", "help"))
+        line.said()
+        line.send(b"features\nhelp\n")
+        said = line.said()
         assert said[:3] == ["Feature: noop", "Feature: help", "SUCCESS: Features listed."]
         told = [each.split()[1] for each in said[3:-1]]
         assert told == ["ls", "get", "put", "abort", "quit", "features", "noop", "help"]

@@ -38,7 +38,7 @@ from twisted_ftplite.protocol.lines import (
 )
 from twisted_ftplite.protocol.order import State
 from twisted_ftplite.protocol.paths import RESERVED, resolve, spell
-from twisted_ftplite.server.call import Ends
+from twisted_ftplite.server.services import Ends
 from twisted_ftplite.storage.memory import MemoryStorage
 
 QUICK = settings(

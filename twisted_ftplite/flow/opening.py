@@ -8,29 +8,34 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IReactorFDSet,
-    IReactorTime,
-    IReadDescriptor,
-    IWriteDescriptor,
-)
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionLost, ConnectionRefused, ConnectionTimedOut, FTPLiteError, LimitReached
+from ..errors import (
+    CertificateRefused,
+    ConnectionLost,
+    ConnectionRefused,
+    ConnectionTimedOut,
+    FTPLiteError,
+    LimitReached,
+)
 from . import tcp
 from .channel import DataChannel
+from .reactor import Reactor
+from .talk import Introduce, Talk, begin
 from .tcp import SocketAddress
+
+__all__ = ["ConnectBack", "ConnectPassive", "DataChannelFactory", "Listen", "Reactor"]
 
 _NOBODY = "Nobody connected to the data channel."
 
-
-class Reactor(IReactorFDSet, IReactorTime):
-    """What a data channel needs of the reactor: to watch descriptors, and a clock."""
+_STRANGERS = 8
+"""Connections that may be about to prove themselves at a time; then the oldest has had its chance."""
 
 
 class DataChannelFactory(Protocol):
@@ -48,14 +53,23 @@ class ConnectBack:
     """Connects to the port that the client announced, once, from the address the client reached."""
 
     def __init__(
-        self, reactor: Reactor, local: SocketAddress, peer: SocketAddress, port: int, timeout: float
+        self,
+        reactor: Reactor,
+        local: SocketAddress,
+        peer: SocketAddress,
+        port: int,
+        timeout: float,
+        introduce: Introduce | None = None,
     ) -> None:
+        """``introduce`` is done within the same ``timeout`` seconds; what it raises, `open` fails with."""
         self._reactor = reactor
         self._local = local
         self._peer = (peer[0], port, *peer[2:])
         self._timeout = timeout
+        self._introduce = introduce
         self._socket: socket.socket | None = None
         self._deadline: IDelayedCall | None = None
+        self._introduced: Deferred[DataChannel] | None = None
         self._opened: Deferred[DataChannel] = Deferred(lambda _: self._give_up())
 
     def open(self) -> Deferred[DataChannel]:
@@ -67,7 +81,7 @@ class ConnectBack:
             return self._opened
         outcome = tcp.begin_connect(self._socket, self._local, self._peer)
         if outcome is None:
-            self._deadline = self._reactor.callLater(self._timeout, self._fail, ConnectionTimedOut())
+            self._start_clock()
             self._reactor.addWriter(self)
         else:
             self._settle(outcome)
@@ -84,9 +98,25 @@ class ConnectBack:
         if problem or self._socket is None:
             self._fail(_refusal(problem))
             return
-        self._stop_watching()
+        self._reactor.removeWriter(self)
         connected, self._socket = self._socket, None
-        self._opened.callback(DataChannel(self._reactor, connected))
+        if self._introduce is None:
+            self._succeed(DataChannel(self._reactor, connected))
+            return
+        if self._deadline is None:
+            self._start_clock()
+        introducing = begin(Talk(self._reactor, connected), self._introduce)
+        self._introduced = Deferred.fromCoroutine(introducing)
+        self._introduced.addCallbacks(self._succeed, self._not_introduced)
+
+    def _succeed(self, channel: DataChannel) -> None:
+        self._stop_clock()
+        self._opened.callback(channel)
+
+    def _not_introduced(self, failure: Failure) -> None:
+        self._stop_clock()
+        if failure.check(CancelledError) is None:
+            self._opened.errback(failure)
 
     def fileno(self) -> int:
         return -1 if self._socket is None else self._socket.fileno()
@@ -103,21 +133,42 @@ class ConnectBack:
         self._opened.errback(error)
 
     def _give_up(self) -> None:
+        self._stop_clock()
         if self._socket is not None:
-            self._stop_watching()
+            self._reactor.removeWriter(self)
             self._socket.close()
             self._socket = None
+        if self._introduced is not None:
+            self._introduced.cancel()
 
-    def _stop_watching(self) -> None:
-        if self._deadline is not None:
-            self._reactor.removeWriter(self)
-            if self._deadline.active():
-                self._deadline.cancel()
+    def _start_clock(self) -> None:
+        self._deadline = self._reactor.callLater(self._timeout, self._fail, ConnectionTimedOut())
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+
+class ConnectPassive(ConnectBack):
+    """Connects the client to where its control channel goes, as another connection beside that."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        local: SocketAddress,
+        peer: SocketAddress,
+        timeout: float,
+        introduce: Introduce,
+    ) -> None:
+        """``local`` and ``peer`` are the ends of the control channel."""
+        super().__init__(reactor, local, peer, peer[1], timeout, introduce)
 
 
 @implementer(IReadDescriptor)
 class Listen:
     """Listens for one connection of the peer; anybody else's is dropped and the wait goes on.
+
+    Anybody else is who comes from another address, or fails at the introduction where there is one.
 
     It can be opened again when a transfer has ended well: the server connects once a transfer, so that
     nothing late can arrive.  After a transfer that broke off it must be closed.
@@ -136,14 +187,18 @@ class Listen:
         self._timeout = timeout
         self._deadline: IDelayedCall | None = None
         self._opened: Deferred[DataChannel] | None = None
+        self._introduce: Introduce | None = None
+        self._introducing: list[Deferred[None]] = []
+        self._refused: CertificateRefused | None = None
         self._socket: socket.socket | None = _bind(local, ports)
         self.port: int = self._socket.getsockname()[1]
         """The port to announce.  It listens from the start, so that no announcement comes too early."""
 
-    def open(self) -> Deferred[DataChannel]:
+    def open(self, introduce: Introduce | None = None) -> Deferred[DataChannel]:
         """See `DataChannelFactory.open`; the timeout begins now."""
+        self._introduce = introduce
         opened = self._opened = Deferred(lambda _: self.close())
-        self._deadline = self._reactor.callLater(self._timeout, self._fail, ConnectionTimedOut(_NOBODY))
+        self._deadline = self._reactor.callLater(self._timeout, self._time_out)
         self._reactor.addReader(self)
         return opened
 
@@ -168,11 +223,37 @@ class Listen:
             sock.close()
             return
         sock.setblocking(False)
-        opened = self._stop_waiting()
-        if opened is None:  # the server connects once; this is nobody's
+        if self._opened is None:  # the server connects once; this is nobody's
             sock.close()
+        elif self._introduce is None:
+            self._succeed(DataChannel(self._reactor, sock))
         else:
-            opened.callback(DataChannel(self._reactor, sock))
+            self._try(begin(Talk(self._reactor, sock), self._introduce))
+
+    def _try(self, introduction: Coroutine[Deferred[Any], Any, DataChannel]) -> None:
+        """See whether this connection proves itself; others may come meanwhile."""
+        if len(self._introducing) >= _STRANGERS:
+            self._introducing.pop(0).cancel()
+        introduced = Deferred.fromCoroutine(introduction)
+        done = introduced.addCallbacks(self._succeed, self._is_stranger)
+        if not done.called:
+            self._introducing.append(done)
+
+    def _succeed(self, channel: DataChannel) -> None:
+        opened = self._stop_waiting()
+        if opened is None:
+            channel.close()
+        else:
+            opened.callback(channel)
+
+    def _time_out(self) -> None:
+        self._fail(self._refused or ConnectionTimedOut(_NOBODY))
+
+    def _is_stranger(self, failure: Failure) -> None:
+        """It is dropped; who is expected may still come, and why this one is not is told if nobody does."""
+        failure.trap(FTPLiteError, CancelledError)
+        if isinstance(failure.value, CertificateRefused) and self._opened is not None:
+            self._refused = failure.value
 
     def fileno(self) -> int:
         return -1 if self._socket is None else self._socket.fileno()
@@ -196,6 +277,9 @@ class Listen:
             if self._deadline.active():
                 self._deadline.cancel()
             self._deadline = None
+        introducing, self._introducing = self._introducing, []
+        for each in introducing:
+            each.cancel()  # of the one that has succeeded, this does nothing
         return opened
 
 

@@ -17,7 +17,15 @@ class Begin(NamedTuple):
 class Announced(NamedTuple):
     """Step 3 is over: connect to this port."""
 
-    port: int
+    port: int | None
+    """None: the client connects (``passive``)."""
+
+
+class Joined(NamedTuple):
+    """This is no session but a data channel, and what comes behind this line is its data."""
+
+    token: str | None
+    """What was said; None where it was none."""
 
 
 class SizeTold(NamedTuple):
@@ -52,4 +60,4 @@ class Close(NamedTuple):
     """End the connection behind what has been said."""
 
 
-Event = Begin | Announced | SizeTold | Completed | Ended | Say | InputOver | Close
+Event = Begin | Announced | Joined | SizeTold | Completed | Ended | Say | InputOver | Close

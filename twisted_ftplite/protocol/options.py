@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Any, NamedTuple
 
 from ..errors import BadSyntax, NotSupported, UnexpectedMessage
 from .lines import Field, FieldName, encode_field, encode_size
+from .tokens import encode_token, parse_token
 from .values import parse_mode, parse_time, parse_word, spell_mode, spell_time
 
 
@@ -35,6 +37,9 @@ class Options:
 
     depth: str | None = None
     """``all`` for a listing of the whole tree."""
+
+    token: str | None = attribute(default=None, repr=False)
+    """What both ends of the data channel prove themselves by, where the server connects."""
 
 
 class Option(NamedTuple):
@@ -64,6 +69,9 @@ TABLE: dict[FieldName, Option] = {
     FieldName.MODE: Option("modified", ("put",), "mode", lambda field: parse_mode(field.text())),
     FieldName.FORMAT: Option("json", ("ls",), "format", _word, ("json",)),
     FieldName.DEPTH: Option("json", ("ls",), "depth", _word, ("all",)),
+    FieldName.DATA_CHANNEL_TOKEN: Option(
+        "token", ("ls", "get", "put"), "token", lambda field: parse_token(field.text())
+    ),
 }
 """Every option of a transfer.  Which algorithms `Checksum` can be is the server's own affair."""
 
@@ -106,4 +114,6 @@ def encode_options(options: Options) -> list[bytes]:
         lines.append(encode_field(FieldName.FORMAT, options.format))
     if options.depth is not None:
         lines.append(encode_field(FieldName.DEPTH, options.depth))
+    if options.token is not None:
+        lines.append(encode_token(options.token))
     return lines

@@ -8,11 +8,14 @@ with `ServerSession.receive`, obeys what `ServerSession.events` yields, and asks
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..errors import (
+    BadSyntax,
     Broken,
     ConnectionLost,
+    EncryptionRequired,
     Failure,
     FTPLiteError,
     NotSupported,
@@ -23,7 +26,8 @@ from ..errors import (
     UnknownCommand,
 )
 from ..limits import Limits
-from .events import Announced, Begin, Close, Ended, Event, InputOver, Say
+from .events import Announced, Begin, Close, Ended, Event, InputOver, Joined, Say
+from .gate import Gate
 from .lines import (
     Command,
     Field,
@@ -37,6 +41,7 @@ from .lines import (
 )
 from .order import ORDER, TOO_LONG, Kind, Move, State, classify
 from .paths import ROOT, Path
+from .tokens import parse_token, read_token_line
 from .transfer import Transfer
 from .waiting import WaitingLines
 
@@ -54,6 +59,9 @@ class ServerSession:
 
     algorithms: Container[str] = ()
     """The checksums it can make; any other that is asked for is ``FAILURE: Not supported.``"""
+
+    gate: Gate = field(default_factory=Gate)
+    """What it may ask for."""
 
     state: State = State.IDLE
     directory: Path = ROOT
@@ -93,15 +101,23 @@ class ServerSession:
         self._any_bytes = self._any_bytes or bool(data)
         return first and data.startswith(_TLS_HANDSHAKE)
 
+    def is_joining(self, line: bytes) -> bool:
+        """Whether this line, the first one, says that the connection is a data channel."""
+        return not self._begun and "passive" in self.features and read_token_line(line) is not None
+
     def receive(self, line: bytes) -> None:
         """Take one line without its LF; the events that follow from it are then in `events`."""
         if self.state is State.CLOSED or self.input_over:
             return
         if not self._begun:
+            joins = self.is_joining(line)
             self._begun = True
             if line.removesuffix(b"\r").endswith(_HTTP):
                 self.state = State.CLOSED
                 self._events.append(Close())
+                return
+            if joins:
+                self._join(line)
                 return
         if self.state is State.IDLE and not self._waiting:
             self._take(line)
@@ -109,6 +125,16 @@ class ServerSession:
             self._cancel(TransferCancelled())
         else:
             self._receive_behind(line)
+
+    def _join(self, line: bytes) -> None:
+        """The connection is a data channel, or pretends to be one."""
+        told = read_token_line(line)
+        token = None
+        if told is not None:
+            with suppress(BadSyntax):
+                token = parse_token(told.text())
+        self.state = State.CLOSED
+        self._events.append(Joined(token))
 
     def _receive_behind(self, line: bytes) -> None:
         """Take a line while a command runs, or while lines wait."""
@@ -156,8 +182,13 @@ class ServerSession:
         else:
             self.cancel(error)
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing waits behind the running command, as is due where it turns to TLS."""
+        return not self._waiting
+
     def abandon(self) -> None:
-        """The connection is gone: nothing that waits begins any more."""
+        """The connection is gone, or another session begins on it: nothing that waits begins any more."""
         self.state = State.CLOSED
         self._waiting.clear()
         self._events.clear()
@@ -281,8 +312,8 @@ class ServerSession:
         transfer = self.transfer
         assert transfer is not None
         try:
-            event = transfer.note(message, self.features, self.algorithms)
-        except (Broken, NotSupported) as problem:
+            event = transfer.note(message, self.features, self.algorithms, self.gate)
+        except (Broken, NotSupported, EncryptionRequired) as problem:
             self._count_bad(problem)
             self._break(problem)
             return

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..errors import BadSyntax, UnexpectedMessage
 from .events import Announced, Completed, Event, SizeTold
+from .gate import Gate
 from .lines import Command, Field, FieldName
 from .options import Options, note
 from .paths import ROOT, Path, is_same
@@ -27,8 +28,8 @@ class Transfer:
     options: Options = field(default_factory=Options)
     """What was asked for at step 3; nothing is added once the port was told."""
 
-    port: int | None = None
-    """Announced by the client, well-formed and no more; None until step 3 is over."""
+    announced: bool = False
+    """Whether step 3 is over."""
 
     size: int | None = None
     """Bytes of the whole file, announced by the client; None while unknown."""
@@ -42,20 +43,21 @@ class Transfer:
     workings: int = 0
     """How often the client has said that it is busy."""
 
-    def note(self, message: Field, features: Container[str], algorithms: Container[str]) -> Event | None:
+    def note(
+        self, message: Field, features: Container[str], algorithms: Container[str], gate: Gate
+    ) -> Event | None:
         """Take one field; returns what the host is to be told.
 
-        Raises what ends the command: one of `Broken`, or `NotSupported`.
+        Raises what ends the command: one of `Broken`, `NotSupported` or `EncryptionRequired`.
         """
-        moving = self.port is not None
+        moving = self.announced
         match message.name:
             case FieldName.WORKING:
                 self.workings += 1
             case FieldName.FILE_SIZE if self.receives:
                 return self._tell_size(message.size())
             case FieldName.DATA_CHANNEL_PORT if not moving:
-                self.port = message.number()
-                return Announced(self.port)
+                return self._announce(message, "passive" in features, gate)
             case FieldName.CHECKSUM if moving and self._checksum_due:
                 self._tell_checksum(parse_checksum(message.text()))
             case FieldName.TRANSFER_COMPLETE if moving:
@@ -63,6 +65,15 @@ class Transfer:
             case _ if not moving:
                 note(self.options, message, self.command.verb.name, features, algorithms)
         return None
+
+    def _announce(self, message: Field, may_be_passive: bool, gate: Gate) -> Announced:
+        if may_be_passive and message.text().lower() == "passive":
+            port = None
+        else:
+            port = message.number()
+            gate.check_port(self.options.token)
+        self.announced = True
+        return Announced(port)
 
     @property
     def _checksum_due(self) -> bool:

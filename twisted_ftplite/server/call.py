@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -20,18 +20,16 @@ from ..errors import (
     ConnectionTimedOut,
     FileTooLarge,
     FTPLiteError,
-    NotSupported,
-    PortNotAllowed,
+    LimitReached,
+    LoginRequired,
+    NameNotAllowed,
 )
 from ..flow.channel import DataChannel
 from ..flow.digest import Digest, Readable
 from ..flow.errand import Errand
 from ..flow.movement import Pump, move
-from ..flow.opening import ConnectBack, Reactor
-from ..flow.receiving import FileConsumer, Pipes
+from ..flow.receiving import FileConsumer
 from ..flow.stall import StallWatch
-from ..flow.tcp import SocketAddress, is_own_address
-from ..flow.workers import Workers
 from ..limits import Limits
 from ..protocol.lines import Command, FieldName, Success, encode_size
 from ..protocol.options import Options
@@ -40,71 +38,13 @@ from ..protocol.server import ServerSession
 from ..protocol.transfer import Transfer
 from ..protocol.values import Checksum
 from ..storage.interface import Storage
-from .checksums import Checksums
-from .uploads import LiveUploads
+from .entry import Visitor
+from .quota import Quota
+from .rendezvous import connect_back, wait_passively
+from .services import Control, Services
+from .users import User
 
 T = TypeVar("T")
-
-LOWEST_PORT, HIGHEST_PORT = 1024, 65535
-
-
-@dataclass(slots=True)
-class Services:
-    """What the sessions of one server share."""
-
-    reactor: Reactor
-    storage: Storage
-    workers: Workers
-    pipes: Pipes
-    limits: Limits
-    read_only: bool = False
-    features: tuple[str, ...] = ()
-    """As they are listed: a name, for some with words behind it."""
-
-    uploads: LiveUploads = field(default_factory=LiveUploads)
-    checksums: Checksums = field(default_factory=Checksums)
-    own_ports: frozenset[int] = frozenset()
-    """The ports this server listens on: it never connects to itself."""
-
-    @property
-    def feature_names(self) -> frozenset[str]:
-        """The features without what stands behind their names."""
-        return frozenset(each.partition(" ")[0] for each in self.features)
-
-    @property
-    def algorithms(self) -> frozenset[str]:
-        """The checksums that can be made."""
-        return frozenset(word for each in self.features for word in each.split()[1:])
-
-
-class Ends(NamedTuple):
-    """Both ends of a control channel along which the server may connect back."""
-
-    local: SocketAddress
-    peer: SocketAddress
-
-
-class Control(Protocol):
-    """What a command sees of its control channel."""
-
-    @property
-    def owner(self) -> str:
-        """Whose partials this client's uploads leave."""
-
-    def say(self, line: bytes) -> None:
-        """Send a line."""
-
-    def ends(self) -> Ends | None:
-        """Where to connect back; None where the server must not."""
-
-    def obey(self) -> None:
-        """Go on with the session's events."""
-
-    def end_command(self, call: Call, error: FTPLiteError) -> None:
-        """End this command, if it still runs, for a reason of the server's own."""
-
-    def too_late(self) -> None:
-        """The running command was told to end, and will not."""
 
 
 class Call(Errand):
@@ -121,7 +61,7 @@ class Call(Errand):
         """Why the command has failed: set with `failed`."""
 
         self._control = control
-        self._port: Deferred[int] = Deferred()
+        self._port: Deferred[int | None] = Deferred()
         self._completion: Deferred[None] | None = None
         self._transfer: Transfer | None = None
         self._lost: FTPLiteError | None = None
@@ -130,11 +70,12 @@ class Call(Errand):
     @property
     def storage(self) -> Storage:
         """The tree this client sees."""
-        return self.services.storage
+        services = self.services
+        return services.storage if services.tree_of is None else services.tree_of(self.user.root)
 
     # What the session tells.
 
-    def announced(self, port: int) -> None:
+    def announced(self, port: int | None) -> None:
         """Step 3 is over."""
         self._port.callback(port)
 
@@ -162,7 +103,41 @@ class Call(Errand):
     @property
     def owner(self) -> str:
         """Whose partials this client's uploads leave."""
-        return self._control.owner
+        return self.visitor.owner
+
+    @property
+    def visitor(self) -> Visitor:
+        """Who the client is."""
+        return self._control.visitor
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What is offered to it."""
+        return self._control.features
+
+    def enter(self, user: User) -> None:
+        """The client has logged in.  Raises `LimitReached` where it may not now."""
+        self._control.enter(user)
+
+    @property
+    def user(self) -> User:
+        """Who gives the command."""
+        user = self.visitor.user
+        if user is None:
+            raise LoginRequired
+        return user
+
+    @property
+    def limits(self) -> Limits:
+        """What bounds its transfer."""
+        limits, most = self.services.limits, self.user.max_file_size
+        return limits if most is None else replace(limits, max_file_size=min(most, limits.max_file_size))
+
+    @property
+    def quota(self) -> Quota | None:
+        """What its user may store; None: any amount."""
+        quotas = self.services.quotas
+        return None if quotas is None else quotas.of(self.user.root, self.user)
 
     @property
     def options(self) -> Options:
@@ -172,7 +147,10 @@ class Call(Errand):
     def path(self, position: int = 0) -> Path:
         """Where one of the command's arguments leads; the working directory where there is none."""
         arguments = self.command.arguments()
-        return resolve(self.session.directory, arguments[position] if arguments else ".")
+        path = resolve(self.session.directory, arguments[position] if arguments else ".")
+        if len(path) > self.services.limits.max_depth:
+            raise NameNotAllowed(f"A path may be {self.services.limits.max_depth} names long.")
+        return path
 
     def second_argument(self) -> str | None:
         """As it was meant; None where there is none."""
@@ -191,29 +169,46 @@ class Call(Errand):
         """See `Errand.job_done`: it may have let the session go on."""
         self._control.obey()
 
-    async def offer(self, ready: Success) -> int:
-        """Steps 2 and 3: say that it is ready, and wait for the port; all options are known then."""
-        if self._control.ends() is None:
-            raise NotSupported("The server cannot connect to you from here.")
+    async def offer(self, ready: Success) -> int | None:
+        """Steps 2 and 3: say that it is ready, and wait for the port; all options are known then.
+
+        None: the client will connect.  Raises `LimitReached` where it has enough transfers running.
+        """
+        self._count()
         self.say(self.session.answer(ready, receives=ready is Success.READY_TO_RECEIVE))
         self._transfer = self.session.transfer
         port = await self._within_stall_time(
             self._port, ConnectionTimedOut("The data channel port did not come.")
         )
-        limits = self.services.limits
-        if (self.announced_size or 0) > limits.max_file_size:
-            raise FileTooLarge(f"The limit is {limits.max_file_size} bytes.")
+        most = self.limits.max_file_size
+        if (self.announced_size or 0) > most:
+            raise FileTooLarge(f"The limit is {most} bytes.")
         return port
 
-    async def connect(self, port: int) -> DataChannel:
-        """Step 4: connect back."""
+    async def connect(self, port: int | None) -> DataChannel:
+        """Step 4: connect back, or wait for the client to connect where there is no port."""
         ends = self._control.ends()
-        if ends is None:
-            raise ConnectionLost
-        self._check_port(port, ends)
-        timeout = self.services.limits.connect_timeout
-        factory = ConnectBack(self.services.reactor, ends.local, ends.peer, port, timeout)
-        return self.keep_channel(await factory.open())
+        if port is not None:
+            token = self.options.token
+            return self.keep_channel(await connect_back(self.services, self.visitor, ends, port, token))
+        own = next(iter(sorted(self.services.own_ports)), 0) if ends is None else ends.local[1]
+        return self.keep_channel(await wait_passively(self.services, self.visitor, own, self.say))
+
+    def _count(self) -> None:
+        """Let it be one of the transfers its client may have at a time, until it is over."""
+        running, most = self.services.transfers, self.user.max_transfers
+        if most is None:
+            most = self.services.limits.max_transfers_per_user
+        if running[self.owner] >= most:
+            raise LimitReached(f"You may have {most} transfers at a time.")
+        running[self.owner] += 1
+        self.keep(self.owner, self._uncount)
+
+    def _uncount(self, owner: str) -> None:
+        running = self.services.transfers
+        running[owner] -= 1
+        if not running[owner]:
+            del running[owner]
 
     @property
     def announced_size(self) -> int | None:
@@ -330,9 +325,3 @@ class Call(Errand):
             return await awaited
         finally:
             watch.stop()
-
-    def _check_port(self, port: int, ends: Ends) -> None:
-        if not LOWEST_PORT <= port <= HIGHEST_PORT:
-            raise PortNotAllowed(f"Ports are {LOWEST_PORT} to {HIGHEST_PORT}.")
-        if port in self.services.own_ports and is_own_address(ends.peer):
-            raise PortNotAllowed("That is the server's own port.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..protocol.lines import VERBS, FieldName, Success, encode_field
+from .access import login, password, starttls
 from .call import Call
 from .transfers import get, ls, put
 from .tree import cd, checksum, mkdir, mv, pwd, rm, rmdir, stat
@@ -18,7 +19,7 @@ Handler = Callable[[Call], Awaitable[Success]]
 
 async def features(call: Call) -> Success:
     """Tell what can be asked for."""
-    for feature in call.services.features:
+    for feature in call.features:
         call.say(encode_field(FieldName.FEATURE, feature))
     return Success.FEATURES_LISTED
 
@@ -26,7 +27,7 @@ async def features(call: Call) -> Success:
 async def help_(call: Call) -> Success:
     """Tell the verbs."""
     for verb in VERBS.values():
-        if verb.feature is None or verb.feature in call.services.feature_names:
+        if verb.feature is None or verb.feature in call.session.features:
             call.say(encode_field(FieldName.HELP, f"{verb.usage} - {verb.help}"))
     return Success.HELP_LISTED
 
@@ -57,5 +58,8 @@ HANDLERS: dict[str, Handler] = {
     "mv": mv,
     "stat": stat,
     "checksum": checksum,
+    "starttls": starttls,
+    "login": login,
+    "password": password,
 }
 """The verbs that are served; the others of the protocol are ``FAILURE: Not supported.``"""

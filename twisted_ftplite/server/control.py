@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
@@ -14,61 +12,46 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import (
-    ConnectionLost,
-    FTPLiteError,
-    InternalError,
-    NotSupported,
-    TransferCancelled,
-    from_oserror,
-)
+from ..errors import ConnectionLost, FTPLiteError, TooManyFailures, TransferCancelled
 from ..flow import tcp
-from ..protocol.events import Announced, Begin, Close, Completed, Ended, Event, InputOver, Say, SizeTold
-from ..protocol.lines import Command, Success
+from ..flow.handshake import TLSSide
+from ..flow.secure import SecureConnection
+from ..protocol.events import Begin, Close, Ended, Event, Joined, Say
+from ..protocol.lines import Success, encode_success
 from ..protocol.order import State
 from ..protocol.server import ServerSession
-from .call import Call, Ends, Services
-from .commands import HANDLERS
+from .access import know_by_certificate
+from .call import Call
+from .door import Door
+from .entry import arrive
+from .handover import Handover
+from .performing import Performer
 from .record import Status, record
-
-log = Logger()
+from .services import Ends, Services
+from .users import User
 
 
 class ControlTransport(ITCPTransport, IConsumer):
     """What a control channel needs: a TCP connection that tells when its buffer is full."""
 
 
-class Door(Protocol):
-    """Who keeps count of the sessions."""
-
-    def opened(self, control: ControlChannel) -> FTPLiteError | None:
-        """A connection was made; an error where it cannot stay."""
-
-    def introduced(self, control: ControlChannel) -> FTPLiteError | None:
-        """Its first line has come, and so whoever a proxy says that it is."""
-
-    def closed(self, control: ControlChannel) -> None:
-        """The connection is gone."""
-
-    def ends(self, control: ControlChannel) -> Ends | None:
-        """Where the server may connect back for this client."""
-
-
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class ControlChannel(LineReceiver):
-    """One client's control channel."""
+    """One client's control channel, in the clear and then perhaps inside TLS."""
 
     delimiter = b"\n"
     transport: ControlTransport
 
     def __init__(self, door: Door, services: Services) -> None:
         self.services = services
-        self.session = ServerSession(services.limits, services.feature_names, services.algorithms)
+        self.visitor = arrive(services.entry, None)
+        """Who the client is."""
+
+        self.session = ServerSession(services.limits, (), services.algorithms, self.visitor.gate)
         self.MAX_LENGTH = services.limits.line_length - 1
         self.heard = services.reactor.seconds()
         """When the client last said or was last told something, in the reactor's seconds."""
@@ -76,10 +59,12 @@ class ControlChannel(LineReceiver):
         self.host: str | None = None
         """Whom this session is counted for."""
 
+        self.counted_user: str | None = None
+        """The same of users."""
+
         self._door = door
-        self._call: Call | None = None
-        self._running: Deferred[None] | None = None
-        self._ended_by: FTPLiteError | None = None
+        self._performer = Performer(services, self, self._conclude)
+        self._handover = Handover(services, self)
         self._introduced = self._obeying = self._receiving = self._congested = self._left = (
             self._heard_out
         ) = False
@@ -92,26 +77,24 @@ class ControlChannel(LineReceiver):
         return self.session.state is State.IDLE and not self._left
 
     @property
-    def peer(self) -> str:
-        """Who it is, for the log."""
-        address = self.transport.getPeer()
-        return f"{getattr(address, 'host', '-')}:{getattr(address, 'port', '-')}"
-
-    @property
-    def owner(self) -> str:
-        """Whose partials this client's uploads leave: without a login, its host's."""
-        host = getattr(self.transport.getPeer(), "host", None)
-        return "" if host is None else str(tcp.plain_host(host))
+    def features(self) -> tuple[str, ...]:
+        """What is offered to this client."""
+        return (*self.services.features, *self.visitor.features(may_turn=self._door.may_turn))
 
     # What Twisted calls.
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
         refusal = self._door.opened(self)
-        if refusal is None:
-            self.say(self.session.greeting())
-        else:
+        self.arrived()
+        if refusal is not None and self._door.turns_first:
+            self.transport.loseConnection()
+        elif refusal is not None:
             self.refuse(refusal)
+        elif self._door.turns_first:
+            self._turn(b"")
+        else:
+            self.say(self.session.greeting())
 
     def dataReceived(self, data: bytes) -> None:
         if self._left:
@@ -129,7 +112,7 @@ class ControlChannel(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         self.heard = self.services.reactor.seconds()
-        if not self._introduced:
+        if not self._introduced and not self.session.is_joining(line):
             self._introduced = True
             refusal = self._door.introduced(self)
             if refusal is not None:
@@ -155,15 +138,8 @@ class ControlChannel(LineReceiver):
         """Our own half-close is done."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._left = True
-        self.session.abandon()
-        for timer in (self._deadline, self._next_look):
-            if timer is not None and timer.active():
-                timer.cancel()
-        if self._running is not None:
-            self._ended_by = ConnectionLost()
-            self._running.cancel()
-        self._door.closed(self)
+        self._handover.cancel()
+        self.gone()
 
     def stopProducing(self) -> None:
         """The transport is gone; `connectionLost` sees to it."""
@@ -180,6 +156,16 @@ class ControlChannel(LineReceiver):
 
     # What the service and the running command call.
 
+    def arrived(self) -> None:
+        """Its host is known."""
+        self.visitor = arrive(self.services.entry, self.transport.getPeer())
+        self._begin_session()
+
+    def enter(self, user: User) -> None:
+        """The client has logged in.  Raises `LimitReached` where it may not now."""
+        self._door.entered(self, user)
+        self.visitor.become(user)
+
     def say(self, line: bytes) -> None:
         """Send a line."""
         self.transport.write(line)
@@ -190,23 +176,32 @@ class ControlChannel(LineReceiver):
 
     def refuse(self, error: FTPLiteError) -> None:
         """End the session for this reason; a running command ends with it."""
+        self._handover.cancel()
         self.session.refuse(error)
         self.obey()
 
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._handover.runs:
+            self._handover.cancel()
+        else:
+            self.transport.abortConnection()
+
     def drain(self) -> None:
         """Begin nothing any more, and leave when what moves has moved."""
+        self._handover.cancel()
         self.session.drain()
         self.obey()
 
-    def end_command(self, call: Call, error: FTPLiteError) -> None:
+    def end_command(self, call: object, error: FTPLiteError) -> None:
         """End this command with this status, if it still runs; the session goes on."""
-        if self._call is call:
+        if self._performer.runs(call):
             self.session.cancel(error)
             self.obey()
 
     def too_late(self) -> None:
         """The running command was told to end after the point of no return."""
-        self._ended_by = None
+        self._performer.too_late()
 
     def obey(self) -> None:
         """Do what the session says, unless that is being done further up the stack."""
@@ -218,82 +213,95 @@ class ControlChannel(LineReceiver):
                 self._obey_one(event)
         finally:
             self._obeying = False
-        if not self._receiving:
+        if not self._receiving and not self._handover.runs:
             tcp.flush(self.transport)
         self._steer()
 
     def _obey_one(self, event: Event) -> None:
         match event:
             case Begin(command):
-                self._begin(command)
+                self._performer.begin(command, self.session)
             case Say(line, cancelled):
                 self.say(line)
                 if cancelled is not None:
-                    record(self.peer, cancelled, TransferCancelled())
+                    record(self.visitor.peer, cancelled, TransferCancelled())
             case Close():
                 self._leave()
+            case Joined(token):
+                self._join(token)
             case Ended(error):
-                self._ended_by = error
-                if self._running is not None:
-                    self._running.cancel()
-            case _ if self._call is not None:
-                self._tell(self._call, event)
-
-    def _tell(self, call: Call, event: Event) -> None:
-        match event:
-            case Announced(port):
-                call.announced(port)
-            case SizeTold(size):
-                call.size_told(size)
-            case Completed():
-                call.completed()
-            case InputOver():
-                call.input_over()
-
-    def _begin(self, command: Command) -> None:
-        self._ended_by = None
-        call = self._call = Call(self.services, self.session, command, self)
-        running = Deferred.fromCoroutine(self._perform(call))
-        if self._call is call:
-            self._running = running
-
-    async def _perform(self, call: Call) -> None:
-        """Run a command's coroutine to the one final status it gets, whatever becomes of it."""
-        began = self.services.reactor.seconds()
-        status: Status
-        try:
-            status = await self._handle(call)
-        except CancelledError:
-            status = self._ended_by or InternalError()
-        except FTPLiteError as error:
-            status = error
-        except OSError as error:
-            log.failure("{verb} met an error of the system", verb=call.command.verb.name)
-            status = from_oserror(error)
-        except Exception:  # noqa: BLE001 - logged, and the client still gets its status
-            log.failure("{verb} failed", verb=call.command.verb.name)
-            status = InternalError()
-        call.error = status if isinstance(status, FTPLiteError) else None
-        call.failed = call.error is not None
-        self._call = self._running = None
-        self._conclude(call, status, self.services.reactor.seconds() - began)
-        call.release()
-        self.heard = self.services.reactor.seconds()
-        self.obey()
-
-    async def _handle(self, call: Call) -> Success:
-        handler = HANDLERS.get(call.command.verb.name)
-        call.command.arguments()
-        if handler is None:
-            raise NotSupported
-        return await handler(call)
+                self._performer.end(error)
+            case _:
+                self._performer.tell(event)
 
     def _conclude(self, call: Call, status: Status, seconds: float) -> None:
+        """A command is over."""
+        record(self.visitor.peer, call.command, status, call.moved, seconds)
+        self.heard = self.services.reactor.seconds()
+        if self._left or call.session is not self.session:
+            return
+        if status is Success.BEGIN_TLS:
+            self._turn(encode_success(Success.BEGIN_TLS))
+            return
         moved = f"{call.moved} bytes in {seconds:.3f} s" if call.session.transfer is not None else ""
-        line = self.session.finish(status, moved)
-        if not self._left:
-            self.say(line)
-        record(self.peer, call.command, status, call.moved, seconds)
+        self.say(self.session.finish(status, moved))
+        if self.visitor.failures >= self.services.limits.login_failures_session:
+            self.session.refuse(TooManyFailures("Too many logins have failed."))
+
+    def _begin_session(self) -> None:
+        names = frozenset(each.partition(" ")[0] for each in self.features)
+        self.session = ServerSession(self.services.limits, names, self.services.algorithms, self.visitor.gate)
+
+    # What a connection can turn into.
+
+    def _turn(self, told: bytes) -> None:
+        """Say a last line in the clear, and begin anew inside TLS."""
+        certificates = self.services.entry.certificates
+        assert certificates is not None
+        clean = self.session.is_clean
+        self.session.abandon()
+        self._hold()
+        self._handover.to_tls(certificates, told, clean=clean)
+
+    async def begin_anew(self, connection: SecureConnection, side: TLSSide, *, greets: bool) -> None:
+        """Inside TLS all is forgotten, but not how many logins have failed."""
+        self.visitor = self.visitor.secured(side)
+        self._door.entered(self, None)
+        self._begin_session()
+        self.paused = self._congested = False
+        connection.attach(self)
+        self.transport.registerProducer(self, True)
+        await know_by_certificate(self.services.entry, connection.socket, self.visitor.peer, self.enter)
+        if greets:
+            self.say(self.session.greeting())
+
+    def _join(self, token: str | None) -> None:
+        """This is a data channel: give it to the transfer that waits for it, or drop it without a word."""
+        passive, secure = self.services.entry.passive, self.visitor.side is not None
+        joined = None if token is None else passive.claim(token, secure=secure)
+        self._hold()
+        self._left = True
+        if joined is None:
+            self.transport.loseConnection()
+        else:
+            self._handover.to_data(joined)
+
+    def _hold(self) -> None:
+        """Take no more lines: what has come behind this one stays where it is."""
+        pause: Callable[[], None] = super().pauseProducing
+        pause()
+
+    # The end.
+
+    def gone(self) -> None:
+        """The connection is over, or no session any more."""
+        self._left = True
+        self.session.abandon()
+        for timer in (self._deadline, self._next_look):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._performer.lose(ConnectionLost())
+        self._door.closed(self)
 
     def _leave(self) -> None:
         """End the stream behind the last words, and give the client time to read them.
@@ -328,6 +336,8 @@ class ControlChannel(LineReceiver):
 
     def _steer(self) -> None:
         """Read, or not: not while the client doesn't, nor while enough of its lines wait."""
+        if self._handover.runs:
+            return
         wait = (self._congested or self.session.full) and not self._left
         pause: Callable[[], None] = super().pauseProducing
         resume: Callable[[], None] = super().resumeProducing

@@ -17,16 +17,17 @@ from twisted.python.failure import Failure
 
 from ..flow.digest import available
 from ..flow.opening import Reactor
-from ..flow.receiving import Pipes
+from ..flow.pipes import Pipes
 from ..flow.tcp import deepen_backlog
 from ..flow.workers import ThreadWorkers
 from ..limits import Limits
 from ..storage.local import LocalStorage
-from . import policy, sandbox
-from .call import Services
+from . import policy, sandbox, users
 from .checksums import Checksums
 from .config import DEFAULT_ENDPOINT, CannotStart, Config
+from .entry import open_entry
 from .options import quit_with
+from .services import Services
 from .sessions import ControlFactory, Sessions
 
 log = Logger()
@@ -38,7 +39,8 @@ SWEEP_INTERVAL = 3600.0
 def offered() -> tuple[str, ...]:
     """The features of docs/protocol.md, section 6, as this server lists them."""
     checksums = " ".join(("checksum", *available()))
-    return ("files", "json", "offset", checksums, "modified", "partial-checksum", "noop", "help")
+    plain = ("files", "json", "offset", checksums, "modified", "partial-checksum")
+    return (*plain, "passive", "token", "noop", "help")
 
 
 class ServerReactor(Reactor, IReactorFromThreads):
@@ -64,13 +66,14 @@ class FTPLiteService(Service):
         limits = self._fit_descriptors(config.limits)
         self._workers = ThreadWorkers(reactor, limits.threads)
         self._storage = LocalStorage(config.root, umask=config.umask, limits=limits)
+        anonymous = None if config.access is None else users.anonymous(config.access)
         self._services = Services(
             reactor=reactor,
             storage=self._storage,
             workers=self._workers,
             pipes=Pipes(limits),
             limits=limits,
-            read_only=config.access == "read",
+            entry=open_entry(reactor, limits, anonymous),
             features=offered(),
             checksums=Checksums(limits.checksums),
         )

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ServerFactory
 
-from ..errors import ConnectionTimedOut, FTPLiteError, ServerShuttingDown, TooManyConnections
-from ..flow.tcp import ends_of, plain_host, tune_control
-from .call import Ends, Services
+from ..errors import (
+    ConnectionTimedOut,
+    FTPLiteError,
+    LimitReached,
+    ServerShuttingDown,
+    TooManyConnections,
+    TooManyFailures,
+)
+from ..flow.tcp import ends_of, tune_control
 from .control import ControlChannel
+from .door import Guest
+from .hosts import countable
+from .services import Ends, Services
+from .users import User
 
 _LOOKS = 16
 """Looks for silent sessions within one idle timeout."""
@@ -23,11 +32,15 @@ class Sessions:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._open: set[ControlChannel] = set()
-        self._refused: set[ControlChannel] = set()
+        self._open: set[Guest] = set()
+        self._refused: set[Guest] = set()
         """Those of them that were one too many: until they have read that, they take nobody's place."""
 
+        self._undecided: dict[Guest, IDelayedCall] = {}
+        """Those beyond them that may still be data channels, as long as one is due."""
+
         self._by_host: Counter[str] = Counter()
+        self._by_user: Counter[str] = Counter()
         self._look: IDelayedCall | None = None
         self._empty: Deferred[None] | None = None
 
@@ -39,35 +52,65 @@ class Sessions:
         """Whether so many are being refused that one more is not even told."""
         return len(self._refused) >= self.services.limits.max_refused
 
-    def enter(self, control: ControlChannel) -> FTPLiteError | None:
+    def enter(self, guest: Guest) -> FTPLiteError | None:
         """Count a connection; an error where there are too many."""
-        full = len(self._open) - len(self._refused) >= self.services.limits.max_sessions
-        self._open.add(control)
+        self._open.add(guest)
         if self._look is None:
             self._schedule()
         if self._empty is not None:
             return ServerShuttingDown()
-        return self._refuse(control, "The server has as many sessions as it may.") if full else None
+        taken = len(self._open) - len(self._refused) - len(self._undecided)
+        if taken > self.services.limits.max_sessions:
+            return self._doubt(guest, "The server has as many sessions as it may.")
+        return None
 
-    def count_host(self, control: ControlChannel) -> FTPLiteError | None:
-        """Count it for its host; an error where that host has too many."""
-        host = _countable(control.transport.getPeer())
-        if host is None:
+    def count_host(self, guest: Guest) -> FTPLiteError | None:
+        """Count it for its host; an error where that host has too many, or has failed to log in too often."""
+        if self.services.entry.bans.refuses(guest.visitor.host):
+            self._refused.add(guest)
+            return TooManyFailures("Too many logins from your host have failed; try again later.")
+        host = countable(guest.visitor.address)
+        if host is None or guest in self._undecided or guest.host is not None:
             return None
         if self._by_host[host] >= self.services.limits.max_sessions_per_host:
-            return self._refuse(control, "Your host has as many sessions as it may.")
-        control.host = host
+            return self._doubt(guest, "Your host has as many sessions as it may.")
+        guest.host = host
         self._by_host[host] += 1
         return None
 
-    def leave(self, control: ControlChannel) -> None:
-        """A connection is gone."""
-        self._open.discard(control)
-        self._refused.discard(control)
-        if control.host is not None:
-            self._by_host[control.host] -= 1
-            if not self._by_host[control.host]:
-                del self._by_host[control.host]
+    def decide(self, guest: Guest) -> FTPLiteError | None:
+        """It is a session; an error where there are too many, which it was spared until now."""
+        if self._undecided.pop(guest, None) is None:
+            return None
+        return self.enter(guest) or self.count_host(guest)
+
+    def count_user(self, guest: Guest, user: User | None) -> None:
+        """Count it for its user.  Raises `LimitReached` where that has too many."""
+        name = None if user is None else user.name
+        if name == guest.counted_user:
+            return
+        if user is not None and name is not None:
+            most = user.max_sessions
+            if most is None:
+                most = self.services.limits.max_sessions_per_user
+            if self._by_user[name] >= most:
+                raise LimitReached(f"You may have {most} sessions at a time.")
+            self._by_user[name] += 1
+        _uncount(self._by_user, guest.counted_user)
+        guest.counted_user = name
+
+    def leave(self, guest: Guest) -> None:
+        """A connection is gone, or has become a data channel; said again it does nothing."""
+        if guest not in self._open:
+            return
+        self._open.discard(guest)
+        self._refused.discard(guest)
+        deadline = self._undecided.pop(guest, None)
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+        _uncount(self._by_host, guest.host)
+        _uncount(self._by_user, guest.counted_user)
+        guest.host = guest.counted_user = None
         if not self._open:
             if self._look is not None:
                 self._look.cancel()
@@ -84,8 +127,8 @@ class Sessions:
         if not self._open:
             return succeed(None)
         drained = self._empty = Deferred()
-        for control in list(self._open):
-            control.drain()
+        for guest in list(self._open):
+            guest.drain()
         limits = self.services.limits
         deadlines = [
             self.services.reactor.callLater(limits.drain_timeout, self._refuse_all),
@@ -99,17 +142,28 @@ class Sessions:
 
         return drained.addCallback(stop_waiting)
 
-    def _refuse(self, control: ControlChannel, why: str) -> TooManyConnections:
-        self._refused.add(control)
-        return TooManyConnections(why)
+    def _doubt(self, guest: Guest, why: str) -> TooManyConnections | None:
+        """There is no place for it as a session; a data channel that is due needs none."""
+        limits, entry = self.services.limits, self.services.entry
+        if not entry.passive or len(self._undecided) >= limits.max_undecided:
+            self._refused.add(guest)
+            return TooManyConnections(why)
+
+        def end_doubt() -> None:
+            del self._undecided[guest]
+            self._refused.add(guest)
+            guest.refuse(TooManyConnections(why))
+
+        self._undecided[guest] = self.services.reactor.callLater(limits.connect_timeout, end_doubt)
+        return None
 
     def _refuse_all(self) -> None:
-        for control in list(self._open):
-            control.refuse(ServerShuttingDown())
+        for guest in list(self._open):
+            guest.refuse(ServerShuttingDown())
 
     def _abort_all(self) -> None:
-        for control in list(self._open):
-            control.transport.abortConnection()
+        for guest in list(self._open):
+            guest.abort()
 
     def _schedule(self) -> None:
         wait = self.services.limits.idle_timeout / _LOOKS
@@ -117,9 +171,16 @@ class Sessions:
 
     def _end_silent(self) -> None:
         limit = self.services.reactor.seconds() - self.services.limits.idle_timeout
-        for control in [each for each in self._open if each.silent and each.heard <= limit]:
-            control.refuse(ConnectionTimedOut("The session was silent."))
+        for guest in [each for each in self._open if each.silent and each.heard <= limit]:
+            guest.refuse(ConnectionTimedOut("The session was silent."))
         self._schedule()
+
+
+def _uncount(counter: Counter[str], key: str | None) -> None:
+    if key is not None:
+        counter[key] -= 1
+        if not counter[key]:
+            del counter[key]
 
 
 class ControlFactory(ServerFactory):
@@ -127,42 +188,41 @@ class ControlFactory(ServerFactory):
 
     noisy = False
 
-    def __init__(self, sessions: Sessions, *, behind_proxy: bool = False) -> None:
+    def __init__(self, sessions: Sessions, *, behind_proxy: bool = False, turns_first: bool = False) -> None:
         self._sessions = sessions
         self._behind_proxy = behind_proxy
+        self.turns_first = turns_first
+        self.may_turn = not behind_proxy
 
     def buildProtocol(self, addr: IAddress | None) -> ControlChannel | None:
         if self._sessions.swamped:
             return None
         return ControlChannel(self, self._sessions.services)
 
-    def opened(self, control: ControlChannel) -> FTPLiteError | None:
+    def opened(self, guest: Guest) -> FTPLiteError | None:
         """See `Door.opened`."""
-        tune_control(control.transport, self._sessions.services.limits.control_read)
+        tune_control(guest.transport, self._sessions.services.limits.control_read)
         if self._behind_proxy:
-            return self._sessions.enter(control)
-        return self._sessions.enter(control) or self._sessions.count_host(control)
+            return self._sessions.enter(guest)
+        return self._sessions.enter(guest) or self._sessions.count_host(guest)
 
-    def introduced(self, control: ControlChannel) -> FTPLiteError | None:
+    def introduced(self, guest: Guest) -> FTPLiteError | None:
         """See `Door.introduced`: behind a proxy, the peer is not known before."""
-        return self._sessions.count_host(control) if self._behind_proxy else None
+        refusal = self._sessions.decide(guest)
+        if refusal is None and self._behind_proxy:
+            guest.arrived()
+            refusal = self._sessions.count_host(guest)
+        return refusal
 
-    def closed(self, control: ControlChannel) -> None:
+    def entered(self, guest: Guest, user: User | None) -> None:
+        """See `Door.entered`."""
+        self._sessions.count_user(guest, user)
+
+    def closed(self, guest: Guest) -> None:
         """See `Door.closed`."""
-        self._sessions.leave(control)
+        self._sessions.leave(guest)
 
-    def ends(self, control: ControlChannel) -> Ends | None:
+    def ends(self, guest: Guest) -> Ends | None:
         """See `Door.ends`: a header that anyone could forge must not aim connections."""
-        ends = None if self._behind_proxy else ends_of(control.transport)
+        ends = None if self._behind_proxy else ends_of(guest.transport)
         return None if ends is None else Ends(*ends)
-
-
-def _countable(address: IAddress) -> str | None:
-    """Whom a session counts for: an IPv4 host, or the /64 of an IPv6 one, who has all of it to itself."""
-    host = getattr(address, "host", None)
-    if host is None:
-        return None
-    plain = plain_host(host)
-    if isinstance(plain, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((int(plain), 64), strict=False))
-    return str(plain)
