@@ -27,6 +27,7 @@ FLOORS = {
     "testing": 5,
     "tap": 6,
     "cli": 6,
+    "passwd": 6,
 }
 """Each room's floor: an import may only go down, or stay in its room."""
 
