@@ -177,6 +177,11 @@ class Server:
         words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(words[11]) + int(words[12])) / _TICKS
 
+    def clock(self) -> float:
+        """Seconds that pass for it and for us: a clock that stands while other processes have the machine."""
+        waits = (f"/proc/{self.pid}/schedstat", "/proc/thread-self/schedstat")
+        return time.monotonic() - sum(int(Path(each).read_text().split()[1]) for each in waits) / 1e9
+
     def descriptors(self) -> int:
         """How many are open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
