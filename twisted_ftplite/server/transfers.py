@@ -14,7 +14,6 @@ from ..errors import (
     FileChanged,
     FileNotFound,
     OffsetNotValid,
-    PermissionDenied,
     QuotaExceeded,
     SizeMismatch,
     StorageFailed,
@@ -27,8 +26,9 @@ from ..protocol.lines import FieldName, Success, encode_field, encode_size
 from ..protocol.options import Options
 from ..protocol.paths import Path
 from ..protocol.values import Checksum, spell_mode, spell_time
-from ..storage.interface import ReadHandle, Storage, Upload, UploadHandle
+from ..storage.interface import ReadHandle, Storage, Upload
 from .call import Call
+from .storing import StoredUpload, open_upload
 from .uploads import LiveUpload, Place
 
 log = Logger()
@@ -93,19 +93,25 @@ async def get(call: Call) -> Success:
 async def put(call: Call) -> Success:
     """Take a file, or the rest of one; it is in place and durable before the server's completion."""
     services, limits = call.services, call.services.limits
-    if services.read_only:
-        raise PermissionDenied("This server is read-only.")
     path = call.path()
     target = await call.work(call.storage.check_write, path)
     port = await call.offer(Success.READY_TO_RECEIVE)
     options = call.options
     digest = None if options.checksum is None else call.digest(options.checksum)
-    handle = await _open_write(call, path, Place(call.owner, target))
+    upload = await _open_write(call, path, Place(call.owner, target))
+    handle = upload.handle
     handle.set_attributes(options.mtime_ns, options.mode)
     channel = await call.connect(port)
     held = handle.size
     consumer = FileConsumer(
-        channel, handle, services.workers, services.pipes, limits, digest=digest, held=held
+        channel,
+        handle,
+        services.workers,
+        services.pipes,
+        limits,
+        digest=digest,
+        held=held,
+        allowance=upload.reservation,
     )
     await call.pump(consumer)
     await call.told_complete()
@@ -118,7 +124,7 @@ async def put(call: Call) -> Success:
     with call.working():
         if call.moved > limits.small_file:
             await call.work(handle.sync)
-        await call.commit(handle.publish)
+        await call.commit(upload.publish, upload.workers)
     call.say(call.session.complete())
     return Success.FILE_TRANSFERRED
 
@@ -149,16 +155,20 @@ def _close(handle: ReadHandle) -> None:
     handle.close()
 
 
-async def _open_write(call: Call, path: Path, place: Place) -> UploadHandle:
-    """Open the file of a put, at the end of what is there already where it goes on.
+async def _open_write(call: Call, path: Path, place: Place) -> StoredUpload:
+    """Open the file of a put, at the end of what is there already where it goes on, with room for all of it.
 
     Raises `OffsetNotValid` where that is not the offset that was asked for.
     """
     uploads, storage, offset = call.services.uploads, call.storage, call.options.offset
+    quota = call.quota
+    if quota is not None:
+        with call.working():
+            await quota.ready()
     if offset is not None:
         with call.working():
             await uploads.take_over(place)
-    opened: list[UploadHandle] = []
+    opened: list[StoredUpload] = []
     live = LiveUpload(call.end, lambda: call.held, lambda: call.failed)
     uploads.begin(place, live)
 
@@ -171,26 +181,26 @@ async def _open_write(call: Call, path: Path, place: Place) -> UploadHandle:
     def open_it() -> None:
         if offset == 0 and storage.partial_size(path, call.owner):
             raise OffsetNotValid("A partial is there: go on where it ends, or tell no offset to start anew.")
-        opened.append(storage.open_write(path, Upload(call.owner, announced, resumes)))
+        opened.append(open_upload(storage, path, Upload(call.owner, announced, resumes), quota))
 
-    await call.work(open_it)
-    size = opened[0].size
+    await call.work(open_it, workers=None if quota is None else quota.turns)
+    size = opened[0].handle.size
     if size != (offset or 0) or (announced is not None and announced < size):
         raise OffsetNotValid(f"The partial has {size} bytes.")
     return opened[0]
 
 
-def _settle(call: Call, opened: list[UploadHandle]) -> Deferred[None]:
+def _settle(call: Call, opened: list[StoredUpload]) -> Deferred[None]:
     """Keep or discard what a failed upload has left; fires when that is done."""
     if not call.failed or not opened:
         return succeed(None)
-    handle = opened[0]
-    end = handle.discard if isinstance(call.error, KEEPS_NOTHING) else handle.keep
+    upload = opened[0]
+    end = upload.discard if isinstance(call.error, KEEPS_NOTHING) else upload.keep
 
     def log_it(failure: Failure) -> None:
         log.failure("What {verb} left could not be removed", failure, verb=call.command.verb.name)
 
-    return call.services.workers.run(end).addErrback(log_it)
+    return (upload.workers or call.services.workers).run(end).addErrback(log_it)
 
 
 def _lines(storage: Storage, path: Path, options: Options) -> Iterator[bytes]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..errors import FileChanged, FileNotFound, FTPLiteError, NotADirectory, PermissionDenied
+from ..errors import FileChanged, FileNotFound, FTPLiteError, NotADirectory
 from ..protocol.lines import FieldName, Success, encode_field, encode_size, spell_argument
 from ..protocol.paths import Path, spell
 from ..protocol.values import DEFAULT_ALGORITHM, spell_mode, spell_time
-from ..storage.interface import Attributes, ReadHandle, Storage
+from ..storage.interface import Attributes, ReadHandle, Storage, Usage
 from .call import Call
 from .transfers import open_read
 from .uploads import Place
@@ -137,7 +137,12 @@ def _describe(call: Call, attributes: Attributes | None) -> None:
     call.say(encode_field(FieldName.MODE, spell_mode(attributes.mode)))
 
 
-async def _change(call: Call, change: Callable[..., None], *paths: Path) -> None:
-    if call.services.read_only:
-        raise PermissionDenied("This server is read-only.")
-    await call.commit(lambda: change(*paths))
+async def _change(call: Call, change: Callable[..., Usage | None], *paths: Path) -> None:
+    quota = call.quota
+
+    def change_it() -> None:
+        removed = change(*paths)
+        if quota is not None and removed is not None:
+            quota.removed(removed)
+
+    await call.commit(change_it, None if quota is None else quota.turns)
