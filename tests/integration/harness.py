@@ -95,10 +95,12 @@ def twistd_command(*options: str, program: Sequence[str] = TWISTD) -> list[str]:
     return [str(SCRIPTS / program[0]), *program[1:], "ftplite", *options]
 
 
-def outcome(*options: str, program: Sequence[str] = TWISTD, cwd: str | Path = "/") -> tuple[int, list[str]]:
+def outcome(
+    *options: str, program: Sequence[str] = TWISTD, cwd: str | Path = "/", before: Sequence[str] = ()
+) -> tuple[int, list[str]]:
     """Exit status of a server that does not start, and the lines it says."""
     said = subprocess.run(
-        twistd_command(*options, program=program),
+        [*before, *twistd_command(*options, program=program)],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
