@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -36,13 +37,14 @@ def makeService(options: Mapping[str, Any]) -> IService:
     try:
         config = _with_certificate(_configure(options, twistd), options)
         policy.check_words(config)
-        policy.check_files(config, [config.root])
-        privileges.check_readable(config, [config.root])
         sandbox.check(config)
         service = FTPLiteService(reactor, config)  # type: ignore[arg-type]
+        policy.check_files(config, service.roots)
+        privileges.check_readable(config, service.roots)
         service.listen()
     except CannotStart as error:
         raise quit_with(str(error)) from None
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(service.reload))  # type: ignore[attr-defined]
     return service
 
 

@@ -102,6 +102,11 @@ class SecureConnection(tcp.OwnConnection):
         self._protocol = self._producer = None
         return self.socket
 
+    @property
+    def disconnecting(self) -> bool:
+        """Whether it has been told to close: `LineReceiver` asks its transport."""
+        return self._losing or self._over is not None
+
     # As a transport: what is written.
 
     def write(self, data: bytes) -> None:

@@ -60,6 +60,10 @@ class Call(Errand):
         self.error: FTPLiteError | None = None
         """Why the command has failed: set with `failed`."""
 
+        self.owner = control.visitor.owner
+        """Whose partials its uploads leave."""
+
+        self._user = control.visitor.user
         self._control = control
         self._port: Deferred[int | None] = Deferred()
         self._completion: Deferred[None] | None = None
@@ -101,11 +105,6 @@ class Call(Errand):
         self._control.say(line)
 
     @property
-    def owner(self) -> str:
-        """Whose partials this client's uploads leave."""
-        return self.visitor.owner
-
-    @property
     def visitor(self) -> Visitor:
         """Who the client is."""
         return self._control.visitor
@@ -122,10 +121,9 @@ class Call(Errand):
     @property
     def user(self) -> User:
         """Who gives the command."""
-        user = self.visitor.user
-        if user is None:
+        if self._user is None:
             raise LoginRequired
-        return user
+        return self._user
 
     @property
     def limits(self) -> Limits:

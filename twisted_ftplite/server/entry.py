@@ -69,7 +69,8 @@ class Visitor:
     @property
     def peer(self) -> str:
         """Who it is, for the log."""
-        return f"{getattr(self.address, 'host', '-')}:{getattr(self.address, 'port', '-')}"
+        where = f"{getattr(self.address, 'host', '-')}:{getattr(self.address, 'port', '-')}"
+        return f"{self.user.name}@{where}" if self.user is not None and self.user.name else where
 
     @property
     def owner(self) -> str:

@@ -24,6 +24,12 @@ def is_secure(description: str) -> bool:
     return description.partition(":")[0] in ("ssl", "tls")
 
 
+def plain_endpoint(description: str) -> str:
+    """The endpoint below the TLS of one that begins with it, which the server speaks itself."""
+    kind, colon, rest = description.partition(":")
+    return f"tcp{colon}{rest}" if kind in ("ssl", "tls") else description
+
+
 def is_beyond_loopback(description: str, address: IAddress) -> bool:
     """Whether somebody on another machine can reach a port: what a proxy listens for, it passes on."""
     host = getattr(address, "host", None)  # a Unix socket has none

@@ -21,14 +21,15 @@ from ..flow.pipes import Pipes
 from ..flow.tcp import deepen_backlog
 from ..flow.workers import ThreadWorkers
 from ..limits import Limits
-from ..storage.local import LocalStorage
-from . import policy, sandbox, users
+from . import policy, sandbox
+from .admission import Admission
 from .checksums import Checksums
 from .config import DEFAULT_ENDPOINT, CannotStart, Config
-from .entry import open_entry
 from .options import quit_with
+from .quota import Quotas
 from .services import Services
 from .sessions import ControlFactory, Sessions
+from .trees import Trees
 
 log = Logger()
 
@@ -65,19 +66,27 @@ class FTPLiteService(Service):
         self._beyond = False
         limits = self._fit_descriptors(config.limits)
         self._workers = ThreadWorkers(reactor, limits.threads)
-        self._storage = LocalStorage(config.root, umask=config.umask, limits=limits)
-        anonymous = None if config.access is None else users.anonymous(config.access)
+        self._hashing = ThreadWorkers(reactor, limits.hashing_threads)
+        self._trees = Trees(config.root, config.umask, limits)
+        self._admission = Admission(config, reactor, limits, self._trees, self._hashing)
         self._services = Services(
             reactor=reactor,
-            storage=self._storage,
+            storage=self._trees.whole,
             workers=self._workers,
             pipes=Pipes(limits),
             limits=limits,
-            entry=open_entry(reactor, limits, anonymous),
+            entry=self._admission.entry,
             features=offered(),
+            tree_of=self._trees.of,
+            quotas=Quotas(self._workers, self._trees.of, limits),
             checksums=Checksums(limits.checksums),
         )
         self.sessions = Sessions(self._services)
+
+    @property
+    def roots(self) -> list[str]:
+        """The folders that are served."""
+        return [self.config.root, *self._admission.roots]
 
     def listen(self) -> None:
         """Bind every endpoint.  Raises `CannotStart` and then listens nowhere."""
@@ -90,6 +99,7 @@ class FTPLiteService(Service):
             for port in self.ports:
                 port.stopListening()
             raise
+        self._admission.bound(beyond=self._beyond)
         addresses = [port.getHost() for port in self.ports]
         self._services.own_ports = frozenset(
             each.port for each in addresses if isinstance(each, IPv4Address | IPv6Address)
@@ -98,15 +108,24 @@ class FTPLiteService(Service):
     def startService(self) -> None:
         """Say what is served, where and to whom, and sweep up what a crash left behind."""
         try:
-            self._notices.append(sandbox.enter(self.config))
+            self._notices.append(sandbox.enter(self.config, self._admission.roots))
         except CannotStart as error:
             raise quit_with(str(error)) from None
         Service.startService(self)
-        for notice in [*self._notices, self._storage.notice]:
+        for notice in [*self._notices, *self._admission.notices, self._trees.whole.notice]:
             if notice:
                 log.warn("{notice}", notice=notice)
         log.info("{summary}", summary=self.summary())
+        certificates = self._services.entry.certificates
+        if certificates is not None:
+            log.info("Its certificate is {fingerprint}.", fingerprint=certificates.fingerprint)
         self._sweep()
+
+    def reload(self) -> None:
+        """Read users and certificates again; sessions that there are go on, with what their users may now."""
+        users = self._admission.reload()
+        if users is not None:
+            self.sessions.renew(users)
 
     def summary(self) -> str:
         """One line: what, where, to whom."""
@@ -133,19 +152,24 @@ class FTPLiteService(Service):
                 self._next_sweep = self._reactor.callLater(interval, self._sweep)
 
         interval = min(SWEEP_INTERVAL, max(self._services.limits.keep_partials / 2, 1.0))
-        swept = self._workers.run(self._storage.sweep)
+        swept = self._workers.run(self._trees.sweep)
         swept.addCallbacks(_tell_swept, _tell_unswept).addCallback(again)
 
     def _let_go(self, _: object) -> None:
         self._workers.stop()
+        self._hashing.stop()
         self._services.pipes.close()
-        self._storage.close()
+        self._trees.close()
 
     def _listen(self, description: str) -> IListeningPort:
-        factory = ControlFactory(self.sessions, behind_proxy=policy.is_proxied(description))
+        factory = ControlFactory(
+            self.sessions,
+            behind_proxy=policy.is_proxied(description),
+            turns_first=policy.is_secure(description),
+        )
         outcome: list[IListeningPort | Failure] = []
         try:
-            endpoint = serverFromString(self._reactor, description)
+            endpoint = serverFromString(self._reactor, policy.plain_endpoint(description))
             endpoint.listen(factory).addBoth(outcome.append)
         except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
             why = "" if isinstance(error, TypeError) else f" ({error})"  # a TypeError tells of our own calls

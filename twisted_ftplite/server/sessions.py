@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall
@@ -98,6 +99,13 @@ class Sessions:
             self._by_user[name] += 1
         _uncount(self._by_user, guest.counted_user)
         guest.counted_user = name
+
+    def renew(self, users: Mapping[str, User]) -> None:
+        """What the users may do has changed, and whoever is none any more has to log in again."""
+        for guest in self._open:
+            name = guest.counted_user
+            if name is not None:
+                guest.visitor.become(users.get(name))
 
     def leave(self, guest: Guest) -> None:
         """A connection is gone, or has become a data channel; said again it does nothing."""
