@@ -40,7 +40,7 @@ _REASONS = (
     ("UNKNOWN_CA", "The other side does not accept our certificate."),
     ("WRONG_VERSION_NUMBER", "The other side does not speak TLS."),
     ("HTTP_REQUEST", "The other side does not speak TLS."),
-    ("RECORD", "The other side does not speak TLS."),
+    ("RECORD_LAYER", "The other side does not speak TLS."),
     ("VERSION", "The two sides have no version of TLS in common."),
     ("PROTOCOL", "The two sides have no version of TLS in common."),
     ("CIPHER", "The two sides have no cipher in common."),
