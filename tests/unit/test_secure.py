@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
 import ssl
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -157,7 +157,7 @@ class HandshakeTests(SynchronousTestCase):
         self.addCleanup(client.close)
         side = TLSSide(server_context(stranger().issue_cert(NAME)), True)
         answered = handshake(self.reactor, self.ours, side)
-        with suppress(ssl.SSLCertVerificationError):
+        with contextlib.suppress(ssl.SSLCertVerificationError):
             while not step(client):
                 self.reactor.turn(0.01)
         self.reactor.turn(5)
@@ -357,7 +357,7 @@ class SecureReceivingTests(SecureChannelCase):
         """Wait until so many bytes have come, and the heads of their records."""
         sock = self.channel._secure
         for _ in range(500):
-            with suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError):
                 if len(socket.socket.recv(sock, 1 << 20, socket.MSG_PEEK)) > count:
                     return
             select.select([], [], [], 0.01)

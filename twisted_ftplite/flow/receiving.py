@@ -237,7 +237,8 @@ class FileConsumer:
             return Gather(self, self.expected)
         descriptor = self.handle.fileno()
         pipe = None
-        if descriptor is not None and (self.digest is None or _is_readable(descriptor)):
+        readable = descriptor is not None and (self.digest is None or _is_readable(descriptor))
+        if self.channel.splices and readable:
             pipe = self._pipes.lend()
         if descriptor is not None and pipe is not None:
             return Splice(self, descriptor, pipe, self._pipes)
