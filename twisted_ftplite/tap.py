@@ -37,10 +37,11 @@ def makeService(options: Mapping[str, Any]) -> IService:
     try:
         config = _with_certificate(_configure(options, twistd), options)
         policy.check_words(config)
-        sandbox.check(config)
+        policy.check_files(config, [config.root])
         service = FTPLiteService(reactor, config)  # type: ignore[arg-type]
         policy.check_files(config, service.roots)
         privileges.check_readable(config, service.roots)
+        sandbox.check(config, asks_pam=service.asks_pam)
         service.listen()
     except CannotStart as error:
         raise quit_with(str(error)) from None
@@ -132,7 +133,7 @@ def _with_certificate(config: Config, options: Mapping[str, Any]) -> Config:
         return config
     if config.certificate is not None or config.key is not None:
         raise CannotStart("--tls self and --tls-cert contradict; say one of them")
-    from .server.certificates import make_self_signed
+    from .server.certificates import CertificateTrouble, make_self_signed
 
     folder = os.path.abspath(_state_folder() if folder is None else folder)
     policy.check_place("tls-folder", folder, [config.root])
@@ -148,6 +149,8 @@ def _with_certificate(config: Config, options: Mapping[str, Any]) -> Config:
                     -1 if config.gid is None else config.gid,
                     follow_symlinks=False,
                 )
+    except CertificateTrouble as error:
+        raise CannotStart(f"--tls self: {error}") from error
     except OSError as error:
         raise CannotStart(
             f"--tls self cannot keep its certificate in {folder}: {error.strerror}; "

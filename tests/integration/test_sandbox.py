@@ -97,7 +97,7 @@ def use(server: Server) -> None:
         for beginning in ("Type: none", "Partial size: ", "SUCCESS", "SUCCESS"):
             line = session.line()
             assert line.startswith(beginning), line
-        assert session.ls() == [b"b/"] or session.ls() == [b"b"]
+        assert [each.rstrip(b"/") for each in session.ls()] == [b"b"]
 
 
 @needs_landlock
@@ -257,6 +257,6 @@ def test_as_somebody_else(serve: Callable[..., Server], open_folder: Path, mode:
     assert (root / "b").stat().st_uid == 65534
     status = Path(f"/proc/{server.pid}/status").read_text()
     assert "Uid:\t65534\t65534\t65534\t65534" in status
-    assert not [line for line in server.log if "root" in line.partition("] ")[2].replace(str(root), "")]
+    assert not [line for line in server.log if "runs as root" in line]
     server.terminate()
     server.wait_for_end()

@@ -193,6 +193,11 @@ class Accounts:
         return any(user.secret is not None for user in self.users.values())
 
     @property
+    def asks_pam(self) -> bool:
+        """Whether passwords may be asked of PAM, whose modules run programs and read files of their own."""
+        return self._passwords.pam is not None
+
+    @property
     def notice(self) -> str:
         """What is worth telling of the users' secrets, in one line; empty where there is nothing."""
         secrets = {user.secret for user in self.users.values()}

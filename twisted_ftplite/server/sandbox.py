@@ -66,27 +66,27 @@ def version() -> int:
     return max(_call(_CREATE_RULESET, None, 0, _VERSION), 0)
 
 
-def check(config: Config) -> None:
+def check(config: Config, *, asks_pam: bool = False) -> None:
     """Raise `CannotStart` where a sandbox is demanded and cannot be had: before anything forks."""
     if config.sandbox == "on":
         try:
-            _check(config)
+            _check(config, asks_pam)
         except _CannotEnter as error:
             _refuse(error)
 
 
-def enter(config: Config, roots: Iterable[str] = (), readable: Iterable[str] = ()) -> str:
-    """Enter, unless it is off.  ``roots`` are served too, ``readable`` are other folders that are needed.
+def enter(config: Config, roots: Iterable[str] = (), *, asks_pam: bool = False) -> str:
+    """Enter, unless it is off.  ``roots`` are served beside the configured one.
 
     Where it cannot be had a line that says so is returned, or `CannotStart` is raised if it was demanded.
     """
     if config.sandbox == "off":
         return ""
     try:
-        _check(config)
+        _check(config, asks_pam)
         if len(os.listdir("/proc/self/task")) > 1:
             raise _CannotEnter("there are threads already")
-        restrict(_rules(config, roots, readable))
+        restrict(_rules(config, roots))
     except (_CannotEnter, OSError) as error:
         if config.sandbox == "on":
             _refuse(error)
@@ -114,7 +114,9 @@ def restrict(rules: Mapping[str, int]) -> None:
         os.close(ruleset)
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, asks_pam: bool) -> None:
+    if asks_pam:
+        raise _CannotEnter("PAM, which passwords are asked of, runs programs and reads files of its own")
     found = version()
     if found < OLDEST:
         raise _CannotEnter(f"its Landlock has version {found}" if found else "it has no Landlock")
@@ -132,7 +134,7 @@ def _refuse(error: Exception) -> NoReturn:
     ) from error
 
 
-def _rules(config: Config, roots: Iterable[str], readable: Iterable[str]) -> dict[str, int]:
+def _rules(config: Config, roots: Iterable[str]) -> dict[str, int]:
     """The rights by path."""
     found = dict(_SYSTEM)
 
@@ -140,7 +142,7 @@ def _rules(config: Config, roots: Iterable[str], readable: Iterable[str]) -> dic
         path = os.path.realpath(path)
         found[path] = found.get(path, 0) | rights
 
-    for path in (*_python(), *readable):
+    for path in _python():
         add(path, READ)
     for own in (config.users, config.client_ca, config.certificate, config.key):
         if own is not None:  # the link, and what it leads to now

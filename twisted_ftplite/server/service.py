@@ -88,6 +88,12 @@ class FTPLiteService(Service):
         """The folders that are served."""
         return [self.config.root, *self._admission.roots]
 
+    @property
+    def asks_pam(self) -> bool:
+        """Whether passwords may be asked of PAM."""
+        accounts = self._admission.entry.accounts
+        return accounts is not None and accounts.asks_pam
+
     def listen(self) -> None:
         """Bind every endpoint.  Raises `CannotStart` and then listens nowhere."""
         try:
@@ -108,11 +114,11 @@ class FTPLiteService(Service):
     def startService(self) -> None:
         """Say what is served, where and to whom, and sweep up what a crash left behind."""
         try:
-            self._notices.append(sandbox.enter(self.config, self._admission.roots))
+            unkept = sandbox.enter(self.config, self._admission.roots, asks_pam=self.asks_pam)
         except CannotStart as error:
             raise quit_with(str(error)) from None
         Service.startService(self)
-        for notice in [*self._notices, *self._admission.notices, self._trees.whole.notice]:
+        for notice in [unkept, *self._notices, *self._admission.notices, self._trees.whole.notice]:
             if notice:
                 log.warn("{notice}", notice=notice)
         log.info("{summary}", summary=self.summary())
