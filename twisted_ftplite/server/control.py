@@ -85,8 +85,8 @@ class ControlChannel(LineReceiver):
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
-        refusal = self._door.opened(self)
         self.arrived()
+        refusal = self._door.opened(self)
         if refusal is not None and self._door.turns_first:
             self.transport.loseConnection()
         elif refusal is not None:
