@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import ssl
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import argon2
 import pytest
 from harness import Server, blocking, eventually, names_in, needs_root, outcome
 from raw import Session, closed_port
 
 from twisted_ftplite.server import sandbox
+from twisted_ftplite.server.certificates import make_self_signed
 
 needs_landlock = pytest.mark.skipif(sandbox.version() < sandbox.OLDEST, reason="needs a kernel with Landlock")
 BIG = 3 << 20
@@ -181,6 +185,75 @@ def test_the_log_and_the_pid_of_a_daemon(tmp_path: Path) -> None:
     assert "Traceback" not in log.read_text()
 
 
+def users(file: Path, *names: str) -> None:
+    """Write a users file beside it and put that in its place, as editors do."""
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    new = file.with_name("new")
+    new.write_text("".join(f"{name} {cheap.hash(name + '-secret')}\n" for name in names))
+    new.chmod(0o600)
+    os.chown(new, file.parent.stat().st_uid, -1)
+    new.rename(file)
+
+
+def log_in(server: Server, name: str, tls: ssl.SSLContext) -> str:
+    """What a login comes to, inside TLS."""
+    with server.session() as session:
+        session.send("starttls")
+        session.expect("SUCCESS: Begin TLS.")
+        session.socket = tls.wrap_socket(session.socket)
+        with session.socket:
+            session.send(f"login {name}", f"password {name}-secret")
+            session.expect("SUCCESS: Password required.")
+            return session.line()
+
+
+def check_reading_again(serve: Callable[..., Server], folder: Path, owner: int, **how: Any) -> None:
+    """Users and certificate are read again on SIGHUP, and nothing is imported on the way."""
+    for each in ("tree", "etc", "tls", "secret"):
+        (folder / each).mkdir()
+        os.chown(folder / each, owner, -1)
+    users(folder / "etc" / "users", "alice")
+    server = serve(
+        *("--sandbox", "on", "--users", str(folder / "etc" / "users")),
+        *("--tls", "self", "--tls-folder", str(folder / "tls")),
+        root=folder / "tree",
+        before=[sys.executable, "-c", _PROBED, str(folder / "secret" / "f")],
+        **how,
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname = False
+    tls.verify_mode = ssl.CERT_NONE
+    assert log_in(server, "alice", tls) == "SUCCESS: Logged in."
+    assert log_in(server, "bob", tls) == "FAILURE: Login failed."
+    first = server.logged(r"sha256:(\w+)")[1]
+    users(folder / "etc" / "users", "bob")
+    for each in (folder / "tls").iterdir():
+        if each.is_file():
+            each.unlink()
+    for each in make_self_signed(str(folder / "tls"), ["localhost"]):
+        os.chown(each, owner, -1)
+    server.log.clear()
+    os.kill(server.pid, signal.SIGHUP)
+    assert server.logged(r"certificate was read again.*sha256:(\w+)")[1] != first
+    server.logged("users were read again")
+    assert log_in(server, "alice", tls) == "FAILURE: Login failed."
+    assert log_in(server, "bob", tls) == "SUCCESS: Logged in."
+    (folder / "etc" / "users").write_text("bob nonsense\n")
+    os.kill(server.pid, signal.SIGHUP)
+    server.logged("users stay as they were: .*line 1")
+    assert log_in(server, "bob", tls) == "SUCCESS: Logged in."
+    server.terminate()
+    server.wait_for_end()
+    server.logged(r"late: \[\]")
+    server.log.clear()
+
+
+@needs_landlock
+@blocking
+def test_reading_again(serve: Callable[..., Server], tmp_path: Path) -> None:
+    check_reading_again(serve, tmp_path, os.geteuid())
+
+
 # Where it cannot be had.
 
 
@@ -260,3 +333,11 @@ def test_as_somebody_else(serve: Callable[..., Server], open_folder: Path, mode:
     assert not [line for line in server.log if "runs as root" in line]
     server.terminate()
     server.wait_for_end()
+
+
+@needs_root
+@needs_landlock
+@blocking
+def test_reading_again_as_somebody_else(serve: Callable[..., Server], open_folder: Path) -> None:
+    program = ("twistd", "-n", "--pidfile=", "--uid=65534", "--gid=65534")
+    check_reading_again(serve, open_folder, 65534, program=program)
