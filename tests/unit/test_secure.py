@@ -46,6 +46,7 @@ class HandshakeTests(SynchronousTestCase):
         self.reactor = TurningReactor()
         self.ours, self.peer = pair()
         self.addCleanup(self.peer.close)
+        self.addCleanup(self.ours.close)
 
     def begin(self, context: ssl.SSLContext, hostname: str | None = NAME) -> Deferred[ssl.SSLSocket]:
         """As the client."""
