@@ -254,6 +254,38 @@ def test_reading_again(serve: Callable[..., Server], tmp_path: Path) -> None:
     check_reading_again(serve, tmp_path, os.geteuid())
 
 
+@needs_landlock
+@blocking
+def test_the_roots_of_users(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """Those that are there at the start are served; later ones want a start anew."""
+    for each in ("etc", "home", "later", "tree", "tree/deep"):
+        (tmp_path / each).mkdir()
+    file = tmp_path / "etc" / "users"
+    users(file, "alice")
+    alice = file.read_text().rstrip()
+    file.write_text(f"{alice} root={tmp_path}/home\n")
+    server = serve("--sandbox", "on", "--users", str(file))
+    with server.session() as session:
+        session.send("login alice", "password alice-secret")
+        session.expect("SUCCESS: Password required.", "SUCCESS: Logged in.")
+        session.put("f", b"x" * BIG)
+        assert names_in(tmp_path / "home") == ["f"]
+        for root, answer in (("later", "stay as they were: .* outside the sandbox"), ("etc", "inside the")):
+            file.write_text(f"{alice} root={tmp_path}/{root}\n")
+            os.kill(server.pid, signal.SIGHUP)
+            server.logged(answer)
+        assert session.get("f") == b"x" * BIG
+        file.write_text(f"{alice} root=deep\n")
+        os.kill(server.pid, signal.SIGHUP)
+        server.logged("users were read again")
+    with server.session() as session:
+        session.send("login alice", "password alice-secret")
+        session.expect("SUCCESS: Password required.", "SUCCESS: Logged in.")
+        session.put("g", b"abc")
+    assert names_in(tmp_path / "tree" / "deep") == ["g"]
+    server.log.clear()  # of errors that were wanted
+
+
 # Where it cannot be had.
 
 

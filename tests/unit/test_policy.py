@@ -180,6 +180,17 @@ class FilesTests(SynchronousTestCase):
             assert self.refused(os.path.join(self.outside, path)), path
 
 
+class BoundsTests(SynchronousTestCase):
+    """Trees that come to be served later."""
+
+    def test_inside_and_outside(self) -> None:
+        policy.check_bounds(["/srv/a"], None)
+        policy.check_bounds(["/srv/a/b", "/home", "/srv/a"], ["/srv/a", "/home"])
+        for root in ("/srv", "/srv/ab", "/", "/homes"):
+            with pytest.raises(CannotStart, match=f"^{root} lies outside the sandbox"):
+                policy.check_bounds(["/home", root], ["/srv/a", "/home"])
+
+
 class OptionsTests(SynchronousTestCase):
     """What is checked of each word alone."""
 

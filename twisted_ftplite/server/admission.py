@@ -35,6 +35,9 @@ class Admission:
         self.roots: list[str] = []
         """The folders that users are served."""
 
+        self.bounds: list[str] | None = None
+        """The folders that the sandbox keeps the server to; None: it is in none."""
+
         access = config.access
         self.entry: Entry = open_entry(clock, limits, None if access is None else anonymous(access))
         self.entry.demands_token = config.require_token
@@ -80,7 +83,9 @@ class Admission:
             return None
         try:
             users = read_users(file)
-            self._trees.check(users.values())
+            roots = self._trees.check(users.values())
+            policy.check_files(self._config, roots)
+            policy.check_bounds(roots, self.bounds)
             accounts.replace(users)
         except (UsersError, CannotStart) as error:
             log.error("The users stay as they were: {error}", error=str(error))

@@ -116,6 +116,16 @@ def check_place(option: str, path: str, trees: Iterable[str]) -> None:
                 raise CannotStart(f"{place} would lie inside the served tree; {_outside(option)}")
 
 
+def check_bounds(roots: Iterable[str], bounds: Iterable[str] | None) -> None:
+    """Raise `CannotStart` for a tree that the sandbox, once entered, lets nobody serve."""
+    if bounds is None:
+        return
+    bounds = [os.path.realpath(each) for each in bounds]
+    for root in roots:
+        if not any(os.path.commonpath([each, root]) == each for each in bounds):
+            raise CannotStart(f"{root} lies outside the sandbox; start the server anew to have it served")
+
+
 def whom(config: Config, *, beyond: bool) -> str:
     """To whom the tree is served, for the line at the start."""
     found = []

@@ -117,6 +117,8 @@ class FTPLiteService(Service):
             unkept = sandbox.enter(self.config, self._admission.roots, asks_pam=self.asks_pam)
         except CannotStart as error:
             raise quit_with(str(error)) from None
+        if self.config.sandbox != "off" and not unkept:
+            self._admission.bounds = self.roots
         Service.startService(self)
         for notice in [unkept, *self._notices, *self._admission.notices, self._trees.whole.notice]:
             if notice:
