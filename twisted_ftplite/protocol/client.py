@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..errors import Broken, Failure, FTPLiteError, NameNotAllowed, ProtocolViolation
 from ..limits import Limits
-from .client_order import FIELDS, ORDER, READY, Kind, Stage
+from .client_order import DONE, FIELDS, ORDER, READY, Kind, Stage
 from .lines import (
     Field,
     FieldName,
@@ -28,11 +28,21 @@ from .lines import (
 )
 from .options import Options, encode_options
 from .paths import ROOT, Path, is_same
+from .tokens import parse_token
 from .values import Checksum, parse_checksum, parse_mode, parse_time
 
 
 class Ready(NamedTuple):
     """Step 2: the server is ready for the data channel."""
+
+
+class Invited(NamedTuple):
+    """The client is to connect (``passive``), and to say this token."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "Invited()"
 
 
 class SizeTold(NamedTuple):
@@ -77,7 +87,7 @@ class Over(NamedTuple):
     error: FTPLiteError | None
 
 
-Event = Ready | SizeTold | ModifiedTold | ModeTold | ChecksumTold | Completed | Told | Over
+Event = Ready | Invited | SizeTold | ModifiedTold | ModeTold | ChecksumTold | Completed | Told | Over
 
 
 @dataclass(slots=True, eq=False)
@@ -86,8 +96,13 @@ class Exchange:
 
     verb: str
     arguments: tuple[str, ...]
+    """Empty for a password, which is kept nowhere."""
+
     options: Options = field(default_factory=Options)
     """What is asked for at step 3."""
+
+    passive: bool = False
+    """Whether it is the client that connects the data channel."""
 
     stage: Stage = Stage.ASKED
     told: set[FieldName] = field(default_factory=set)
@@ -124,23 +139,31 @@ class ClientSession:
 
     # What goes to the server.
 
-    def ask(self, verb: str, *arguments: str, options: Options | None = None) -> tuple[Exchange, bytes]:
+    def ask(
+        self, verb: str, *arguments: str, options: Options | None = None, passive: bool = False
+    ) -> tuple[Exchange, bytes]:
         """A command, answered behind those asked before.  Raises `NameNotAllowed` where it is too long.
 
-        ``options`` are those that `announce` will ask for: what the server has to say depends on them.
+        ``options`` and ``passive`` are what `announce` will ask for: what the server has to say depends on
+        them.
         """
         line = encode_command(verb, *arguments)
         if len(line) > self._limits.line_length - len(FieldName.TRANSFER_COMPLETE):
             raise NameNotAllowed("The name is longer than a line of the protocol.")
-        exchange = Exchange(verb, arguments, options or Options())
+        kept = () if verb == "password" else arguments
+        exchange = Exchange(verb, kept, options or Options(), passive)
         self._exchanges.append(exchange)
         return exchange, line
 
-    def announce(self, port: int, size: int | None = None, options: Options | None = None) -> bytes:
-        """Step 3, which may be sent ahead of the answer; ``size`` is of a put, None while unknown."""
+    def announce(self, port: int | None, size: int | None = None, options: Options | None = None) -> bytes:
+        """Step 3, which may be sent ahead of the answer; ``size`` is of a put, None while unknown.
+
+        ``port`` is None where the client will connect.
+        """
         told = encode_size(FieldName.FILE_SIZE, size) if size is not None else b""
         asked = b"".join(encode_options(options)) if options is not None else b""
-        return told + asked + encode_field(FieldName.DATA_CHANNEL_PORT, str(port))
+        where = "passive" if port is None else str(port)
+        return told + asked + encode_field(FieldName.DATA_CHANNEL_PORT, where)
 
     def complete(
         self, exchange: Exchange, size: int | None = None, checksum: Checksum | None = None
@@ -228,6 +251,8 @@ class ClientSession:
         error = message.error() if isinstance(message, Status) else None
         if error is not None and error.closes:
             self.lost = error
+        if error is None and exchange.verb == "starttls":
+            self.directory = ROOT  # the session begins anew
         return Over(error)
 
     def _kind(self, exchange: Exchange, message: object) -> Kind:
@@ -237,15 +262,17 @@ class ClientSession:
             raise self._violation("It sent a command")
         if message.kind != "SUCCESS":
             return Kind.REFUSAL
-        ready = READY.get(exchange.verb)
-        return Kind.READY if ready is not None and message.says(ready) else Kind.SUCCESS
+        ready, done = READY.get(exchange.verb), DONE.get(exchange.verb)
+        if ready is not None and message.says(ready):
+            return Kind.READY
+        return Kind.SUCCESS if done is not None and message.says(done) else Kind.OTHER_SUCCESS
 
     def _receive_field(self, exchange: Exchange, message: Field) -> Event | None:
         if not exchange.transfers:
             message.text()
             return Told(message)
         name = message.name
-        if name not in FIELDS:
+        if name not in FIELDS or (name is FieldName.DATA_CHANNEL_TOKEN and not exchange.passive):
             return None
         late = exchange.server_completed or name in exchange.told
         if late or exchange.verb not in FIELDS[name]:
@@ -258,6 +285,8 @@ class ClientSession:
                 return ModifiedTold(parse_time(message.text()))
             case FieldName.MODE:
                 return ModeTold(parse_mode(message.text()))
+            case FieldName.DATA_CHANNEL_TOKEN:
+                return Invited(parse_token(message.text()))
             case FieldName.CHECKSUM:
                 return self._receive_checksum(exchange, parse_checksum(message.text()))
         return self._receive_completion(exchange, message.argument())

@@ -28,6 +28,11 @@ class Kind(Enum):
     READY = auto()
     FIELD = auto()
     SUCCESS = auto()
+    """The verb's own."""
+
+    OTHER_SUCCESS = auto()
+    """One that no verb of this kind ends with: never right."""
+
     REFUSAL = auto()
 
 
@@ -47,6 +52,7 @@ FIELDS: dict[FieldName, tuple[str, ...]] = {
     FieldName.MODIFIED: ("get",),
     FieldName.MODE: ("get",),
     FieldName.CHECKSUM: ("get",),
+    FieldName.DATA_CHANNEL_TOKEN: ("ls", "get", "put"),
     FieldName.TRANSFER_COMPLETE: ("ls", "get", "put"),
 }
 """The fields of a transfer that mean something, each with its verbs.
@@ -56,3 +62,25 @@ Each comes at most once and before, or as, the completion.  All others are ignor
 
 READY = {"ls": Success.READY_TO_SEND, "get": Success.READY_TO_SEND, "put": Success.READY_TO_RECEIVE}
 """The verbs with a data channel, each with what opens it."""
+
+DONE = {
+    "ls": Success.LISTING_COMPLETE,
+    "get": Success.FILE_TRANSFERRED,
+    "put": Success.FILE_TRANSFERRED,
+    "quit": Success.GOODBYE,
+    "features": Success.FEATURES_LISTED,
+    "noop": Success.NOTHING_DONE,
+    "help": Success.HELP_LISTED,
+    "pwd": Success.DESCRIBED,
+    "cd": Success.DIRECTORY_CHANGED,
+    "mkdir": Success.DIRECTORY_MADE,
+    "rmdir": Success.DIRECTORY_REMOVED,
+    "rm": Success.FILE_REMOVED,
+    "mv": Success.RENAMED,
+    "stat": Success.DESCRIBED,
+    "checksum": Success.DESCRIBED,
+    "starttls": Success.BEGIN_TLS,
+    "login": Success.PASSWORD_REQUIRED,
+    "password": Success.LOGGED_IN,
+}
+"""Every verb that this client asks for, with the success that ends it."""

@@ -8,11 +8,9 @@ with `ServerSession.receive`, obeys what `ServerSession.events` yields, and asks
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..errors import (
-    BadSyntax,
     Broken,
     ConnectionLost,
     EncryptionRequired,
@@ -27,6 +25,7 @@ from ..errors import (
 )
 from ..limits import Limits
 from .events import Announced, Begin, Close, Ended, Event, InputOver, Joined, Say
+from .first_line import is_http, is_joining, is_tls, is_undecided, told_token
 from .gate import Gate
 from .lines import (
     Command,
@@ -41,12 +40,8 @@ from .lines import (
 )
 from .order import ORDER, TOO_LONG, Kind, Move, State, classify
 from .paths import ROOT, Path
-from .tokens import parse_token, read_token_line
 from .transfer import Transfer
 from .waiting import WaitingLines
-
-_TLS_HANDSHAKE = b"\x16"
-_HTTP = (b" HTTP/1.0", b" HTTP/1.1")
 
 
 @dataclass(slots=True)
@@ -99,25 +94,25 @@ class ServerSession:
         """
         first = not self._any_bytes and not self._begun
         self._any_bytes = self._any_bytes or bool(data)
-        return first and data.startswith(_TLS_HANDSHAKE)
+        return first and is_tls(data)
 
-    def is_joining(self, line: bytes) -> bool:
-        """Whether this line, the first one, says that the connection is a data channel."""
-        return not self._begun and "passive" in self.features and read_token_line(line) is not None
+    def is_undecided(self, line: bytes) -> bool:
+        """Whether this line leaves it open if the connection is a session: a data channel begins so too."""
+        return not self._begun and is_undecided(line, self.features)
 
     def receive(self, line: bytes) -> None:
         """Take one line without its LF; the events that follow from it are then in `events`."""
         if self.state is State.CLOSED or self.input_over:
             return
         if not self._begun:
-            joins = self.is_joining(line)
             self._begun = True
-            if line.removesuffix(b"\r").endswith(_HTTP):
+            if is_http(line):
                 self.state = State.CLOSED
                 self._events.append(Close())
                 return
-            if joins:
-                self._join(line)
+            if is_joining(line, self.features):
+                self.state = State.CLOSED
+                self._events.append(Joined(told_token(line)))
                 return
         if self.state is State.IDLE and not self._waiting:
             self._take(line)
@@ -125,16 +120,6 @@ class ServerSession:
             self._cancel(TransferCancelled())
         else:
             self._receive_behind(line)
-
-    def _join(self, line: bytes) -> None:
-        """The connection is a data channel, or pretends to be one."""
-        told = read_token_line(line)
-        token = None
-        if told is not None:
-            with suppress(BadSyntax):
-                token = parse_token(told.text())
-        self.state = State.CLOSED
-        self._events.append(Joined(token))
 
     def _receive_behind(self, line: bytes) -> None:
         """Take a line while a command runs, or while lines wait."""

@@ -112,7 +112,7 @@ class ControlChannel(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         self.heard = self.services.reactor.seconds()
-        if not self._introduced and not self.session.is_joining(line):
+        if not self._introduced and not self.session.is_undecided(line):
             self._introduced = True
             refusal = self._door.introduced(self)
             if refusal is not None:

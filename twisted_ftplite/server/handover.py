@@ -82,6 +82,10 @@ class Handover:
         """Give the connection to the transfer that waits for it."""
 
         def over(result: DataChannel | Failure) -> None:
+            if isinstance(result, Failure):
+                result.trap(ConnectionLost, CancelledError)
+                self._control.transport.abortConnection()
+                result = Failure(ConnectionLost())
             settle(joined, result)
             self._control.gone()
 

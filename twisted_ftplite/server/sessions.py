@@ -53,8 +53,11 @@ class Sessions:
         """Whether so many are being refused that one more is not even told."""
         return len(self._refused) >= self.services.limits.max_refused
 
-    def enter(self, guest: Guest) -> FTPLiteError | None:
-        """Count a connection; an error where there are too many."""
+    def enter(self, guest: Guest, *, doubts: bool = True) -> FTPLiteError | None:
+        """Count a connection; an error where there are too many.
+
+        With ``doubts`` it may be a data channel, if one is due.
+        """
         self._open.add(guest)
         if self._look is None:
             self._schedule()
@@ -62,10 +65,10 @@ class Sessions:
             return ServerShuttingDown()
         taken = len(self._open) - len(self._refused) - len(self._undecided)
         if taken > self.services.limits.max_sessions:
-            return self._doubt(guest, "The server has as many sessions as it may.")
+            return self._refuse(guest, "The server has as many sessions as it may.", doubts=doubts)
         return None
 
-    def count_host(self, guest: Guest) -> FTPLiteError | None:
+    def count_host(self, guest: Guest, *, doubts: bool = True) -> FTPLiteError | None:
         """Count it for its host; an error where that host has too many, or has failed to log in too often."""
         if self.services.entry.bans.refuses(guest.visitor.host):
             self._refused.add(guest)
@@ -74,16 +77,18 @@ class Sessions:
         if host is None or guest in self._undecided or guest.host is not None:
             return None
         if self._by_host[host] >= self.services.limits.max_sessions_per_host:
-            return self._doubt(guest, "Your host has as many sessions as it may.")
+            return self._refuse(guest, "Your host has as many sessions as it may.", doubts=doubts)
         guest.host = host
         self._by_host[host] += 1
         return None
 
     def decide(self, guest: Guest) -> FTPLiteError | None:
         """It is a session; an error where there are too many, which it was spared until now."""
-        if self._undecided.pop(guest, None) is None:
+        deadline = self._undecided.pop(guest, None)
+        if deadline is None:
             return None
-        return self.enter(guest) or self.count_host(guest)
+        deadline.cancel()
+        return self.enter(guest, doubts=False) or self.count_host(guest, doubts=False)
 
     def count_user(self, guest: Guest, user: User | None) -> None:
         """Count it for its user.  Raises `LimitReached` where that has too many."""
@@ -150,10 +155,10 @@ class Sessions:
 
         return drained.addCallback(stop_waiting)
 
-    def _doubt(self, guest: Guest, why: str) -> TooManyConnections | None:
+    def _refuse(self, guest: Guest, why: str, *, doubts: bool) -> TooManyConnections | None:
         """There is no place for it as a session; a data channel that is due needs none."""
-        limits, entry = self.services.limits, self.services.entry
-        if not entry.passive or len(self._undecided) >= limits.max_undecided:
+        limits, due = self.services.limits, len(self.services.entry.passive)
+        if not (doubts and due and len(self._undecided) < limits.max_undecided):
             self._refused.add(guest)
             return TooManyConnections(why)
 
