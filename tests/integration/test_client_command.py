@@ -184,7 +184,7 @@ def test_what_a_server_says_is_escaped(tmp_path: Path) -> None:
 
 @blocking
 def test_a_lost_connection_ends_a_script(tmp_path: Path) -> None:
-    with talker(GREETING, "SUCCESS: Nothing done.") as address:
+    with talker(GREETING, "SUCCESS: Features listed.", "SUCCESS: Nothing done.") as address:
         done = client(address, cwd=tmp_path, stdin=b"noop\nnoop\nls\n# no command\nget x\n")
     assert done.returncode == 3
     complaints = done.stderr.decode().splitlines()

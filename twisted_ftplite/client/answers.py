@@ -6,7 +6,17 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from ..protocol.client import ChecksumTold, Completed, Event, ModeTold, ModifiedTold, SizeTold, Told
+from ..protocol.client import (
+    ChecksumTold,
+    Completed,
+    Event,
+    Invited,
+    ModeTold,
+    ModifiedTold,
+    Ready,
+    SizeTold,
+    Told,
+)
 from ..protocol.lines import Field
 from ..protocol.values import Checksum
 
@@ -17,6 +27,12 @@ class Answers:
     """One command's, as far as they have come."""
 
     def __init__(self) -> None:
+        self.ready: Deferred[None] = Deferred()
+        """Fires when the server is ready for the data channel."""
+
+        self.token: Deferred[str] = Deferred()
+        """Fires with what is to be said on the data channel, where the client connects that."""
+
         self.size: Deferred[int] = Deferred()
         """Fires with the bytes that the server announces for the whole file."""
 
@@ -43,6 +59,10 @@ class Answers:
     def hear(self, event: Event) -> None:
         """Something has come."""
         match event:
+            case Ready():
+                _fire(self.ready, None)
+            case Invited(token):
+                _fire(self.token, token)
             case SizeTold(size):
                 self.told_size = size
                 _fire(self.size, size)

@@ -10,6 +10,7 @@ from ..protocol.listing import Row, parse_json, parse_plain
 from ..protocol.options import Options
 from ..storage.interface import Buffer, Entry, WriteHandle
 from .command import Command
+from .reaching import open_channel
 
 
 class _Lines:
@@ -85,9 +86,7 @@ async def _receive(
     command: Command, take: Callable[[bytes], None], most: int | None, options: Options | None = None
 ) -> None:
     services = command.services
-    listener = command.listen()
-    command.announce(listener, options=options)
-    channel = await command.channel(listener)
+    channel = await open_channel(command, options=options)
     lines: WriteHandle = _Lines(take, services.limits.receive_buffer)
     consumer = FileConsumer(channel, lines, services.workers, services.pipes, services.limits, most)
     await command.pump(consumer, None, None)

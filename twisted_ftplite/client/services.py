@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError
 
 from ..errors import ConnectionLost, ConnectionTimedOut, ServerShuttingDown
-from ..flow.opening import Listen, Reactor
-from ..flow.receiving import Pipes
+from ..flow.handshake import TLSSide
+from ..flow.opening import Listen
+from ..flow.pipes import Pipes
+from ..flow.reactor import Reactor
 from ..flow.workers import Workers
 from ..limits import Limits
 from .description import Offered
@@ -35,6 +38,22 @@ class BrokeOff(Exception):
         """Whether it is the server that said so: then the session goes on."""
 
 
+class Secured(NamedTuple):
+    """How the control channel's TLS came to be; data channels have theirs in the same way."""
+
+    side: TLSSide
+    starttls: bool
+    """Whether it was begun by ``starttls``, not with the first byte."""
+
+    version: str
+    cipher: str
+    fingerprint: str
+    """Of the server's certificate, ``sha256:<hex>``."""
+
+    trusted: str
+    """Why that is believed, for people."""
+
+
 @dataclass(slots=True)
 class Services:
     """What the commands of one session share."""
@@ -49,6 +68,21 @@ class Services:
 
     offered: Offered | None = None
     """None while that was not asked."""
+
+    secured: Secured | None = None
+    """None while nothing is encrypted."""
+
+    user: str | None = None
+    """Who has logged in by name; None: nobody."""
+
+    data: str = "auto"
+    """The way data channels are to come to be: `reaching.ACTIVE`, `reaching.PASSIVE`, or ``auto``."""
+
+    near: bool = True
+    """Whether the server can likely connect back."""
+
+    way: str | None = None
+    """What has worked in this session, where it was to be found out."""
 
     in_memory: set[str] = field(default_factory=set)
     """Local directories without a disk behind them: no thread is needed to write there."""

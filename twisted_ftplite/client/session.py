@@ -19,16 +19,20 @@ from ..protocol.listing import Row
 from ..protocol.paths import resolve, spell
 from ..storage.interface import Entry, WriteHandle
 from .command import Command
+from .credentials import Login
 from .description import Description, Offered, read_checksum, read_description, read_directory
+from .entering import enter
 from .files import ReadSource
 from .listings import ls, rows
+from .reaching import open_channel, ways
 from .resuming import checksum_command, persist
-from .services import Progress
+from .services import Progress, Secured
 from .transfers import get, put
+from .trust import TLS
 from .turns import ClientReactor, Turns
 from .wishes import DEFAULT, Transfer, Wishes
 
-__all__ = ["DEFAULT", "Session", "connect"]
+__all__ = ["DEFAULT", "TLS", "Login", "Session", "connect"]
 
 Names = list[Entry]
 Rows = list[Row]
@@ -44,15 +48,26 @@ async def connect(
     *,
     limits: Limits | None = None,
     data_ports: tuple[int, int] | None = None,
+    tls: TLS | None = None,
+    login: Login | None = None,
+    data: str = "auto",
 ) -> Session:
-    """A session with the server at ``host``, greeted.
+    """A session with the server at ``host``: greeted, inside TLS where the server offers it, logged in.
 
-    ``data_ports`` are the first and last local port to listen on for data channels (any, where None).
+    ``tls`` says whom to trust (without it those for whom an authority of the system's vouches) and whether
+    there must be TLS; ``login`` who to be, None being nobody.  ``data`` is the way of data channels:
+    ``active`` (the server connects), ``passive`` (this side does), or ``auto``: the first on loopback and
+    on networks that this host is directly on, else the second, and where that does not come to be within
+    3 s the other one.  ``data_ports`` are the first and last local port to listen on for the first way
+    (any, where None).
+
     Raises `ConnectionRefused`, `ConnectionTimedOut` (after ``limits.connect_timeout`` seconds),
-    `ConnectionLost`, what the server says instead of a greeting, and `ProtocolViolation`.
+    `ConnectionLost`, what the server says instead of a greeting, `ProtocolViolation`, `CertificateRefused`,
+    `EncryptionRequired` where there is no TLS and had to be, for a password too, `LoginFailed`,
+    `NotSupported` where the server knows no logins, and `LocalFileTrouble`.
     """
-    turns = Turns(reactor, limits or Limits(), data_ports or (0, 0))
-    await turns.connect(host, port)
+    turns = Turns(reactor, limits or Limits(), data_ports or (0, 0), data)
+    await enter(turns, host, port, tls or TLS(), login)
     return Session(turns)
 
 
@@ -73,12 +88,40 @@ class Session:
         return spell(self._turns.control.session.directory)
 
     async def offered(self) -> Offered:
-        """What the server offers of section 6, asked for once a session; nothing where it knows no features.
-
-        ``get``, ``put`` and all below but `ls` need to know, and ask by themselves.
-        """
-        await self._turns.run("features", (), _nothing, asks=True)
+        """What the server offers of section 6; nothing where it knows no features."""
         return self._turns.services.offered or {}
+
+    @property
+    def secured(self) -> Secured | None:
+        """How the session is encrypted; None where it is not."""
+        return self._turns.services.secured
+
+    @property
+    def user(self) -> str | None:
+        """Who has logged in by name; None: nobody."""
+        return self._turns.services.user
+
+    @property
+    def ways(self) -> Texts:
+        """What a transfer would try now for its data channel, in this order: ``active``, ``passive``.
+
+        Raises `NotSupported` where the way that was asked for is not offered.
+        """
+        return [*ways(self._turns.services)]
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Our own address and the server's."""
+        local, peer = self._turns.control.ends()
+        return local[0], peer[0]
+
+    async def try_way(self, way: str) -> None:
+        """Have a data channel in this way, for a listing that is broken off at once.  Raises why not."""
+
+        async def body(command: Command) -> None:
+            await open_channel(command, way=way)
+
+        await self._turns.run("ls", (), body)
 
     async def ls(self, path: str | None = None) -> Names:
         """The names in a directory of the server, or the name of a file, in the order of their bytes."""
@@ -221,7 +264,7 @@ class Session:
         self, verb: str, name: str, body: Callable[[Command, bool], Awaitable[Transfer]], resume: bool
     ) -> Transfer:
         def attempt(go_on: bool) -> Awaitable[Transfer]:
-            return self._turns.run(verb, (name,), lambda command: body(command, go_on), asks=True)
+            return self._turns.run(verb, (name,), lambda command: body(command, go_on))
 
         return await (persist(attempt) if resume else attempt(False))
 
@@ -229,9 +272,7 @@ class Session:
         self, take: Callable[[Rows], None], path: str | None, depth_all: bool, most: int | None
     ) -> None:
         arguments = () if path is None else (path,)
-        await self._turns.run(
-            "ls", arguments, lambda each: rows(each, take, depth_all=depth_all, most=most), asks=True
-        )
+        await self._turns.run("ls", arguments, lambda each: rows(each, take, depth_all=depth_all, most=most))
 
     async def _ask(self, feature: str, verb: str, *arguments: str) -> Fields:
         """A command of a feature.  Raises `NotSupported` where the server lacks that."""
@@ -244,11 +285,7 @@ class Session:
                 session.directory = resolve(session.directory, arguments[0])
             return fields
 
-        return await self._turns.run(verb, arguments, tell, asks=True)
+        return await self._turns.run(verb, arguments, tell)
 
     async def _tell(self, verb: str) -> Fields:
         return await self._turns.run(verb, (), lambda command: command.tell())
-
-
-async def _nothing(command: Command) -> None:
-    """Done."""

@@ -35,6 +35,7 @@ from ..storage.interface import WriteHandle
 from .command import Command
 from .description import Description
 from .files import LocalFile, ReadSource, local_trouble, open_source
+from .reaching import open_channel
 from .resuming import Begun, StartOver, begun_get, begun_put, can_resume_get
 from .services import BREAKS
 from .targets import Identity, LocalTarget
@@ -59,10 +60,9 @@ async def get(command: Command, target: str | WriteHandle, wishes: Wishes, resum
         seconds = services.reactor.seconds() - began
         return Transfer(command.arguments[0], begun.offset, seconds, begun.offset, begun.checksum)
     digest = None if algorithm is None else Digest(algorithm, services.workers)
-    listener = command.listen()
     command.offset = begun.offset
-    command.announce(listener, options=Options(offset=begun.offset or None, checksum=algorithm))
-    channel = await command.channel(listener)
+    options = Options(offset=begun.offset or None, checksum=algorithm)
+    channel = await open_channel(command, options=options)
     size = await command.within_stall_time(command.answers.size)
     try:
         await _prepare(command, handle, size, wishes, found if begun.offset else None)
@@ -117,9 +117,7 @@ async def put(command: Command, source: str | ReadSource, wishes: Wishes, resume
         options.mtime_ns, options.mode = file.mtime_ns, file.mode
     size = None if file is None else file.size
     command.offset = begun.offset
-    listener = command.listen()
-    command.announce(listener, size, options)
-    channel = await command.channel(listener)
+    channel = await open_channel(command, size, options)
     checksum = await _send(command, channel, opened, source, wishes, digest)
     moved = channel.sent
     command.complete(moved if size is None else None, checksum)

@@ -46,6 +46,9 @@ class TLS(NamedTuple):
     ask: Callable[[str], Awaitable[bool]] | None = None
     """Puts a question to a person, who is there to say yes or no; None where nobody is."""
 
+    warn: Callable[[str], None] | None = None
+    """Told for people, in a line, where the server cannot be remembered."""
+
     @property
     def demanded(self) -> bool:
         """Whether something was said that makes no sense without TLS."""
@@ -110,6 +113,11 @@ class Trust:
             trust = BY_AUTHORITY if by_authority else fingerprint(certificate)
             self._servers.remember(self._host, self._port, trust)
             self._known = self._servers.find(self._host, self._port)
+
+    def warn(self, text: str) -> None:
+        """See `TLS.warn`."""
+        if self._tls.warn is not None:
+            self._tls.warn(text)
 
     async def reconsider(self, refused: CertificateRefused) -> None:
         """Returns where it is worth to connect again; raises `CertificateRefused` where that is the end."""

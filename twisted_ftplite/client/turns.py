@@ -14,17 +14,11 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from ..errors import (
-    BadSyntax,
     ConnectionLost,
     ConnectionRefused,
     ConnectionTimedOut,
     FTPLiteError,
-    LoginRequired,
-    NotSupported,
-    PermissionDenied,
     ServerShuttingDown,
-    UnexpectedMessage,
-    UnknownCommand,
 )
 from ..flow.opening import Reactor
 from ..flow.pipes import Pipes
@@ -32,7 +26,6 @@ from ..flow.workers import ThreadWorkers
 from ..limits import Limits
 from .command import Command
 from .control import ControlChannel
-from .description import Offered, read_offered
 from .services import BrokeOff, Services
 
 T = TypeVar("T")
@@ -43,9 +36,6 @@ THREADS = 2
 Small files take so little of each that more threads only quarrel over the interpreter: with 8 sessions,
 32 threads fetched 1,050 files a second, 4 as many, and 2 of them 1,600.
 """
-
-_DOES_NOT_KNOW = (UnknownCommand, NotSupported, BadSyntax, UnexpectedMessage, PermissionDenied, LoginRequired)
-"""What a server may answer that has no features, or tells them not to everybody."""
 
 _workers: dict[IReactorFromThreads, ThreadWorkers] = {}
 """By reactor, of which a process has one."""
@@ -58,9 +48,15 @@ class ClientReactor(Reactor, IReactorTCP, IReactorFromThreads):
 class Turns:
     """One session's control channel, and whose turn it is."""
 
-    def __init__(self, reactor: ClientReactor, limits: Limits, data_ports: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        reactor: ClientReactor,
+        limits: Limits,
+        data_ports: tuple[int, int] = (0, 0),
+        data: str = "auto",
+    ) -> None:
         workers = _workers.setdefault(reactor, ThreadWorkers(reactor, THREADS))
-        self.services = Services(reactor, workers, Pipes(limits), limits, data_ports)
+        self.services = Services(reactor, workers, Pipes(limits), limits, data_ports, data=data)
         self.control = ControlChannel(reactor, limits)
         self._reactor = reactor
         self._turn = DeferredLock()
@@ -72,11 +68,13 @@ class Turns:
         """Whether commands can still be sent."""
         return self.control.session.greeted and self.control.session.lost is None
 
-    async def connect(self, host: str, port: int) -> None:
-        """See `session.connect`."""
+    async def reach(self, host: str, port: int) -> None:
+        """A new connection, on which nothing has been said.  See `session.connect`."""
+        limits = self.services.limits
+        if self.control.over.called:
+            self.control = ControlChannel(self._reactor, limits)
         self.services.place = f"{host.lower()} {port}"
-        timeout = self.services.limits.connect_timeout
-        endpoint = HostnameEndpoint(self._reactor, host, port, timeout)
+        endpoint = HostnameEndpoint(self._reactor, host, port, limits.connect_timeout)
         try:
             await endpoint.connect(_Factory(self.control))
         except ConnectError as error:
@@ -85,15 +83,16 @@ class Turns:
         except DNSLookupError as error:
             raise ConnectionRefused(str(error)) from error
         self.control.over.addCallback(self._let_go)
-        try:
-            await self.control.greeted.addTimeout(timeout, self._reactor, _timed_out)
-        except BaseException:
-            await self.close()
-            raise
+
+    async def greeted(self) -> None:
+        """Wait for the greeting.  See `session.connect`."""
+        greeting = self.control.greeted
+        await greeting.addTimeout(self.services.limits.connect_timeout, self._reactor, _timed_out)
 
     async def close(self) -> None:
         """Drop the connection without a word; what runs fails with `ConnectionLost`."""
         self.control.leave(ConnectionLost("The session was closed."))
+        self.control.greeted.addErrback(lambda _: None)  # who waited has been told
         gone: Deferred[None] = Deferred()
         self.control.gone.addCallback(gone.callback)
         await gone
@@ -103,13 +102,8 @@ class Turns:
         verb: str,
         arguments: tuple[str, ...],
         body: Callable[[Command], Awaitable[T]],
-        *,
-        asks: bool = False,
     ) -> T:
-        """Wait for the command's turn, run it, and let go of all it held, however it ends.
-
-        With ``asks`` the server is asked first what it offers, unless it was.
-        """
+        """Wait for the command's turn, run it, and let go of all it held, however it ends."""
         await self._turn.acquire()
         lost = self.control.session.lost
         if lost is not None:
@@ -119,8 +113,6 @@ class Turns:
         self._before = command.ended
         command.turn_over.addCallback(lambda _: self._turn.release())
         try:
-            if asks and self.services.offered is None:
-                self.services.offered = await _offered(command)
             done = await body(command)
         except GeneratorExit:
             command.give_up(None)
@@ -154,14 +146,6 @@ class _Factory(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
         return self.control
-
-
-async def _offered(command: Command) -> Offered:
-    """What the server says that it offers; nothing where it does not know the question."""
-    try:
-        return read_offered(field.text() for field in await command.inquire("features"))
-    except _DOES_NOT_KNOW:
-        return {}
 
 
 def _timed_out(result: object, timeout: float) -> None:
