@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionLost, ConnectionRefused
+from ..errors import Broken, ConnectionLost, ConnectionRefused
 from ..protocol.lines import Status, Success, decode, encode_command
 from ..protocol.tokens import encode_token, halves, proves
 from .channel import DataChannel
@@ -186,7 +186,7 @@ async def _demand(talk: Talk, half: str) -> None:
 
 async def _expect(talk: Talk, phrase: Success) -> None:
     message = None
-    with suppress(ConnectionLost):
+    with suppress(Broken):
         line = await talk.line()
         message = decode(line)
     if not (isinstance(message, Status) and message.kind == "SUCCESS" and message.says(phrase)):
