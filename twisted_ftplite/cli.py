@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -22,10 +22,14 @@ from .errors import Broken, Failure, LocalFileTrouble, ProtocolViolation
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from .client.asking import Questions
     from .client.prompt import Prompt
+    from .client.session import Session
     from .client.shell import Shell
     from .client.standard import Console
     from .flow.workers import Workers
+
+Connect = Callable[[], Coroutine["Deferred[Any]", Any, "Session"]]
 
 EXIT_STATUS: Final[dict[type[BaseException], int]] = {
     Failure: 1,
@@ -113,6 +117,7 @@ class _Run:
     """The shell inside the reactor, and what signals do to it."""
 
     def __init__(self, reactor: Any, config: Config) -> None:
+        from .client.asking import Questions
         from .client.standard import Console
         from .flow.workers import ThreadWorkers
 
@@ -122,7 +127,9 @@ class _Run:
         self._config = config
         self._workers = ThreadWorkers(reactor, THREADS)
         self._console = Console(self._workers)
-        self._shell = _make_shell(reactor, config, self._console, self._workers)
+        self._questions = Questions(self._workers)
+        connect = _make_connect(reactor, config, self._console, self._questions, self._workers)
+        self._shell = _make_shell(reactor, config, connect, self._console, self._workers)
         self._ended: Deferred[None] | None = None
 
     def begin(self, _: object) -> Deferred[None]:
@@ -158,27 +165,80 @@ class _Run:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
         self._shell.interrupted = True
-        self._reactor.callFromThread(self._shell.interrupt)
+        self._reactor.callFromThread(self._stop)
+
+    def _stop(self) -> None:
+        self._questions.stop()
+        self._shell.interrupt()
 
     def _before_shutdown(self) -> Deferred[None] | None:
         """SIGTERM stops the reactor: it waits until nothing is left behind.  So does the ordinary end."""
         if self._ended is not None:
             self.terminated = True
             self._shell.leaving = True
-            self._shell.interrupt()
+            self._stop()
         return self._ended
 
 
-def _make_shell(reactor: Any, config: Config, console: Console, workers: Workers) -> Shell:
+def _make_connect(
+    reactor: Any, config: Config, console: Console, questions: Questions, workers: Workers
+) -> Connect:
+    """What makes a session with the server, as often as there has to be one."""
     from dataclasses import replace
 
-    from .client.session import connect
-    from .client.shell import Mode, Preferences, Shell
+    from platformdirs import user_state_path
+
+    from .client.credentials import Credentials
+    from .client.session import TLS, connect
+    from .errors import LoginFailed
     from .limits import Limits
 
     limits = Limits()
     if config.timeout is not None:
         limits = replace(limits, connect_timeout=config.timeout, stall_timeout=config.timeout)
+    access = config.access
+    asks = questions.available()
+    credentials = Credentials(
+        config.host,
+        access.user,
+        access.password_file,
+        workers,
+        questions.secret if asks else None,
+        insecure=access.insecure,
+    )
+    tls = TLS(
+        access.ca,
+        access.pins,
+        access.certificate,
+        access.key,
+        access.at_once,
+        str(user_state_path("ftplite") / "known_servers"),
+        questions.agrees if asks else None,
+        console.complain,
+    )
+
+    async def make() -> Session:
+        try:
+            return await connect(
+                reactor,
+                config.host,
+                config.port,
+                limits=limits,
+                data_ports=config.data_ports,
+                tls=tls,
+                login=await credentials.login(),
+                data=access.data,
+            )
+        except LoginFailed:
+            credentials.forget()
+            raise
+
+    return make
+
+
+def _make_shell(reactor: Any, config: Config, connect: Connect, console: Console, workers: Workers) -> Shell:
+    from .client.shell import Mode, Preferences, Shell
+
     preferences = Preferences()
     if config.checksum is not None:
         preferences = preferences._replace(checksum=None if config.checksum == "none" else config.checksum)
@@ -186,7 +246,7 @@ def _make_shell(reactor: Any, config: Config, console: Console, workers: Workers
         preferences = preferences._replace(retries=config.retries)
     mode = Mode.INTERACTIVE if os.isatty(0) else Mode.SCRIPT
     return Shell(
-        lambda: connect(reactor, config.host, config.port, limits=limits, data_ports=config.data_ports),
+        connect,
         f"{config.host} port {config.port}",
         console,
         Mode.ONE_SHOT if config.command else mode,

@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_ftplite.client.credentials import VARIABLE, Credentials, Login, read_password
-from twisted_ftplite.errors import LocalFileTrouble, LoginFailed
+from twisted_ftplite.client.troubles import BadUsage
+from twisted_ftplite.errors import LocalFileTrouble
 from twisted_ftplite.flow.workers import InlineWorkers
 
 SECRET = "correct horse"
@@ -87,7 +88,7 @@ class CredentialsTests(SynchronousTestCase):
     def test_none_is_to_be_had(self) -> None:
         login = self.login(self.credentials())
         assert login is not None
-        error = self.failureResultOf(Deferred.fromCoroutine(login.secret()), LoginFailed).value
+        error = self.failureResultOf(Deferred.fromCoroutine(login.secret()), BadUsage).value
         assert "--password-file" in str(error)
 
     def test_asked_once_until_it_was_wrong(self) -> None:

@@ -12,10 +12,11 @@ from importlib import import_module
 from netrc import NetrcParseError, netrc
 from typing import Final, NamedTuple
 
-from ..errors import LocalFileTrouble, LoginFailed
+from ..errors import LocalFileTrouble
 from ..flow.workers import Workers, shielded
 from .display import escape
 from .files import about
+from .troubles import BadUsage
 
 VARIABLE: Final = "FTPLITE_PASSWORD"
 """The environment variable that holds the password."""
@@ -92,14 +93,14 @@ class Credentials:
         self._password = None
 
     async def _tell(self) -> str:
-        """Raises `LoginFailed` where there is no password to be had, and `LocalFileTrouble`."""
+        """Raises `BadUsage` where there is no password to be had, and `LocalFileTrouble`."""
         assert self._user is not None
         if self._password is None:
             self._password = await shielded(self._workers.run(self._find, self._user))
         if self._password is None and self._ask is not None:
             self._password = await self._ask(f"Password of {escape(self._user)} at {escape(self._host)}: ")
         if self._password is None:
-            raise LoginFailed(f"No password was given: name a --password-file, or set {VARIABLE}.")
+            raise BadUsage(f"no password for {escape(self._user)}: name a --password-file, or set {VARIABLE}")
         return self._password
 
     def _find(self, user: str) -> str | None:

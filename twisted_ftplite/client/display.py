@@ -14,6 +14,9 @@ PROGRAM = "ftplite-client"
 _CHECK_SERVER = "Check that the server runs there (twistd ftplite) and that host and port are right."
 _SPEAKS_OTHERWISE = "Is it an FTPLite server, and not much older or newer than this client?"
 _TRY_AGAIN = "Try again."
+_WHO = "Say who you are with --user NAME."
+_LOGIN = "Check name and password."
+_ENCRYPTION = "The server wants TLS for that, and offers none here; ask who runs it."
 
 _WHEN_CONNECTING: dict[type[Exception], str] = {
     errors.ConnectionRefused: _CHECK_SERVER,
@@ -22,6 +25,10 @@ _WHEN_CONNECTING: dict[type[Exception], str] = {
     errors.TooManyConnections: "Try again later.",
     errors.ServerShuttingDown: "Try again when it is back.",
     errors.ProtocolViolation: _SPEAKS_OTHERWISE,
+    errors.LoginRequired: _WHO,
+    errors.LoginFailed: _LOGIN,
+    errors.TooManyFailures: f"Try again later. {_LOGIN}",
+    errors.EncryptionRequired: _ENCRYPTION,
 }
 
 _WHEN_COMMANDING: dict[type[Exception], str] = {
@@ -45,9 +52,9 @@ _WHEN_COMMANDING: dict[type[Exception], str] = {
     errors.NotSupported: "See with features what this server offers.",
     errors.PortNotAllowed: "Choose other ports with --data-ports.",
     errors.ConnectionRefused: "The server could not reach a data port of this host: let it through the"
-    " firewall, or name ports that are open with --data-ports.",
+    " firewall, or name ports that are open with --data-ports; doctor tells what works.",
     errors.ConnectionTimedOut: "Check the network and, for data ports that a firewall closes, --data-ports;"
-    " more time is allowed with --timeout.",
+    " more time is allowed with --timeout, and doctor tells what works.",
     errors.ConnectionLost: _TRY_AGAIN,
     errors.TooManyConnections: "Try again later.",
     errors.ServerShuttingDown: "Try again when it is back.",
@@ -55,6 +62,9 @@ _WHEN_COMMANDING: dict[type[Exception], str] = {
     errors.InternalError: "The server's log tells more.",
     errors.ProtocolViolation: "Nothing was kept. " + _SPEAKS_OTHERWISE,
     errors.UnknownCommand: _SPEAKS_OTHERWISE,
+    errors.LoginRequired: _WHO,
+    errors.LoginFailed: _LOGIN,
+    errors.EncryptionRequired: _ENCRYPTION,
 }
 
 _OF_VERB: dict[str, dict[type[Exception], str]] = {
@@ -124,6 +134,8 @@ def describe(error: Exception, *, connecting: bool = False, verb: str = "", hint
 
 
 def _remedy(error: errors.FTPLiteError, connecting: bool, verb: str) -> str:
+    if isinstance(error, errors.EncryptionRequired) and error.detail:
+        return ""  # it says what can be done
     tables = [_WHEN_CONNECTING] if connecting else [_OF_VERB.get(verb, {}), _WHEN_COMMANDING]
     return next((table[each] for table in tables for each in type(error).__mro__ if each in table), "")
 

@@ -72,8 +72,7 @@ async def _agree(turns: Turns, trust: Trust, *, at_once: bool) -> None:
         await _ask(turns)
     elif trust.demand:
         raise EncryptionRequired(
-            f"{trust.demand}, and now it offers none: it is another server, somebody is in between, or it"
-            " was set up anew without."
+            f"{trust.demand}, and what answers there offers none: somebody may be in between. {trust.remedy}"
         )
 
 
@@ -123,7 +122,9 @@ async def _log_in(turns: Turns, login: Login | None) -> None:
     if services.secured is None and not login.insecure and not is_loopback(turns.control.ends()[1]):
         if login.optional:
             return
-        raise EncryptionRequired("The server offers no TLS, and the password would go out in the clear.")
+        raise EncryptionRequired(
+            "The server offers no TLS, and the password would go out in the clear; --insecure allows that."
+        )
     secret = await login.secret()
     await turns.run("login", (login.name,), Command.tell)
     await turns.run("password", (secret,), Command.tell)

@@ -33,13 +33,13 @@ PATIENCE: Final = 3.0
 _TOKEN_BYTES: Final = 16
 
 
-def ways(services: Services) -> tuple[str, ...]:
-    """What to try, in this order.  Raises `NotSupported`."""
+def ways(services: Services, data: str) -> tuple[str, ...]:
+    """What to try for ``data``, in this order.  Raises `NotSupported`."""
     offered = services.offered or {}
-    if services.data == PASSIVE and PASSIVE not in offered:
+    if data == PASSIVE and PASSIVE not in offered:
         raise NotSupported('The server does not offer "passive".')
-    if services.data != AUTO:
-        return (services.data,)
+    if data != AUTO:
+        return (data,)
     if PASSIVE not in offered:
         return (ACTIVE,)
     if services.way is not None:
@@ -58,7 +58,7 @@ async def open_channel(
     """
     services = command.services
     options = options or Options()
-    first, *others = ways(services) if way is None else (way,)
+    first, *others = ways(services, way or services.data)
     if not others:
         return await _open(command, first, size, options)
     command.try_out()

@@ -24,7 +24,7 @@ from .description import Description, Offered, read_checksum, read_description, 
 from .entering import enter
 from .files import ReadSource
 from .listings import ls, rows
-from .reaching import open_channel, ways
+from .reaching import AUTO, open_channel, ways
 from .resuming import checksum_command, persist
 from .services import Progress, Secured
 from .transfers import get, put
@@ -102,12 +102,14 @@ class Session:
         return self._turns.services.user
 
     @property
-    def ways(self) -> Texts:
-        """What a transfer would try now for its data channel, in this order: ``active``, ``passive``.
+    def auto_ways(self) -> Texts:
+        """What a transfer that may choose would try for its data channel, in this order."""
+        return [*ways(self._turns.services, AUTO)]
 
-        Raises `NotSupported` where the way that was asked for is not offered.
-        """
-        return [*ways(self._turns.services)]
+    @property
+    def data_ports(self) -> tuple[int, int]:
+        """See `connect`; (0, 0) is any."""
+        return self._turns.services.data_ports
 
     @property
     def ends(self) -> tuple[str, str]:

@@ -95,6 +95,11 @@ class Trust:
             return f"{self._where} says that this server speaks TLS"
         return "TLS was asked for" if self._tls.demanded else ""
 
+    @property
+    def remedy(self) -> str:
+        """What to do where there is none, if that should be right."""
+        return "If it is known to be right, remove that line." if self._known is not None else ""
+
     def side(self) -> TLSSide:
         """How to check what answers, made once.  Raises `LocalFileTrouble`."""
         if self._side is None:

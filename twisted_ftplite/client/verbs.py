@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import flags as flags_of
 from .display import escape
+from .doctor import doctor
 from .flags import Call, Flag
 from .listing_commands import FLAGS as OF_LISTINGS
 from .listing_commands import lls, ls
@@ -189,6 +190,7 @@ ROWS = (
         OF_LISTINGS,
         one_shot=False,
     ),
+    Verb("doctor", "", "try what works: TLS, login, ways of data", doctor),
     Verb("features", "", "what else the server offers", _features),
     Verb("noop", "", "ask whether the server is there", _noop),
     Verb("remotehelp", "", "what the server says of its commands", _remote_help),
