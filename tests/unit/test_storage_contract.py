@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_ftplite.errors import (
     DiskFull,
+    FileExists,
     FileNotFound,
     IsADirectory,
     NameNotAllowed,
@@ -323,6 +324,26 @@ class StorageContract(StorageCase):
         for handle in handles:
             handle.publish()
         assert self.stored() == {"a": b"new", "b": b"new"}
+
+    def test_an_upload_that_replaces_nothing(self) -> None:
+        self.fill({"a": b"old"})
+        for size in (3, None):  # without a name from the start, and with one
+            taken, free = (
+                self.storage.open_write((name,), Upload("me", size, replaces=False)) for name in "ab"
+            )
+            taken.write(b"new")
+            free.write(b"new")
+            with pytest.raises(FileExists):
+                taken.publish()
+            free.publish()
+            assert self.stored() == {"a": b"old", "b": b"new"}
+            self.storage.remove(("b",))
+        came = self.storage.open_write(("b",), Upload("me", None, replaces=False))
+        came.write(b"new")
+        self.put("b", b"before it")
+        with pytest.raises(FileExists):
+            came.publish()
+        assert self.stored() == {"a": b"old", "b": b"before it"}
 
     def test_discard(self) -> None:
         self.fill({"a": b"old"})

@@ -12,6 +12,7 @@ from ..errors import (
     ChecksumMismatch,
     DiskFull,
     FileChanged,
+    FileExists,
     FileNotFound,
     OffsetNotValid,
     QuotaExceeded,
@@ -92,9 +93,11 @@ async def get(call: Call) -> Success:
 
 async def put(call: Call) -> Success:
     """Take a file, or the rest of one; it is in place and durable before the server's completion."""
-    services, limits = call.services, call.services.limits
+    services, limits = call.services, call.limits
     path = call.path()
     target = await call.work(call.storage.check_write, path)
+    if not call.user.replaces:
+        await call.work(_check_absent, call.storage, path)
     port = await call.offer(Success.READY_TO_RECEIVE)
     options = call.options
     digest = None if options.checksum is None else call.digest(options.checksum)
@@ -176,18 +179,28 @@ async def _open_write(call: Call, path: Path, place: Place) -> StoredUpload:
         uploads.end(place, live)
 
     call.keep(opened, lambda _: _settle(call, opened).addCallback(settled))
-    announced, resumes = call.announced_size, bool(offset)
+    announced = call.announced_size
+    upload = Upload(call.owner, announced, bool(offset), call.user.replaces)
 
     def open_it() -> None:
         if offset == 0 and storage.partial_size(path, call.owner):
             raise OffsetNotValid("A partial is there: go on where it ends, or tell no offset to start anew.")
-        opened.append(open_upload(storage, path, Upload(call.owner, announced, resumes), quota))
+        opened.append(open_upload(storage, path, upload, quota))
 
     await call.work(open_it, workers=None if quota is None else quota.turns)
     size = opened[0].handle.size
     if size != (offset or 0) or (announced is not None and announced < size):
         raise OffsetNotValid(f"The partial has {size} bytes.")
     return opened[0]
+
+
+def _check_absent(storage: Storage, path: Path) -> None:
+    """Raises `FileExists` where anything is there."""
+    try:
+        storage.stat(path)
+    except FileNotFound:
+        return
+    raise FileExists
 
 
 def _settle(call: Call, opened: list[StoredUpload]) -> Deferred[None]:

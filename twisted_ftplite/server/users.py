@@ -92,6 +92,11 @@ class User:
     max_transfers: int | None = None
     max_file_size: int | None = None
 
+    @property
+    def replaces(self) -> bool:
+        """Whether its uploads may replace files: who sees nothing there could destroy what others sent."""
+        return bool(self.permissions & {"list", "get", "delete"})
+
 
 def anonymous(access: str) -> User:
     """Whoever comes without a login, with ``read``, ``write`` or ``drop``."""

@@ -58,6 +58,8 @@ class Upload(NamedTuple):
     """Bytes the whole file will have, those of its partial included; None: unknown."""
     resume: bool = False
     """Go on at the end of the owner's partial."""
+    replaces: bool = True
+    """Whether it takes the place of a file that is there; else `WriteHandle.publish` raises `FileExists`."""
 
 
 class ReadHandle(Protocol):

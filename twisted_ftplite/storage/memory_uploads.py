@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import DiskFull, FTPLiteError, IsADirectory, LimitReached, OffsetNotValid
+from ..errors import DiskFull, FileExists, FTPLiteError, IsADirectory, LimitReached, OffsetNotValid
 from ..limits import Limits
 from ..protocol.paths import Path
 from .books import Account, Books, Kept
@@ -74,7 +74,9 @@ class MemoryUploads:
         place, account = self.place(path, upload.owner), Account(upload.size)
         with translated():
             file = self._resume(place, account) if upload.resume else self._begin(place, account)
-        return MemoryWriteHandle(self, path, file, account, place)
+        handle = MemoryWriteHandle(self, path, file, account, place)
+        handle.replaces = upload.replaces
+        return handle
 
     def remove(self, place: Place) -> Usage:
         """A partial, if there is one; what it took up.  Raises `LimitReached` where it is being written."""
@@ -124,6 +126,8 @@ class MemoryUploads:
         with self.lock:
             directory = self.check_free_for_file(handle.path)
             old = directory.get(handle.path[-1])
+            if old is not None and not handle.replaces:
+                raise FileExists
             mode = old.mode if isinstance(old, File) and handle.mode is None else handle.mode
             mtime_ns = handle.file.mtime_ns if handle.mtime_ns is None else handle.mtime_ns
             new = File(bytes(handle.file.content), mtime_ns)
@@ -230,6 +234,7 @@ class MemoryWriteHandle:
         self.partial = partial
         self.mtime_ns: int | None = None
         self.mode: int | None = None
+        self.replaces = True
         self._uploads = uploads
         self._ended = False
         self._failure: FTPLiteError | None = None

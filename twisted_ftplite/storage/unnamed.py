@@ -57,6 +57,9 @@ class UnnamedFile:
         self._mtime_ns: int | None = None
         self._has_time = False
         self._mode_is_given = False
+        self.replaces = True
+        """Whether `publish` takes the place of a file that is there."""
+
         directory = open_directory()
         try:
             kept = mode_of_replaced(directory, name)
@@ -227,6 +230,8 @@ class UnnamedFile:
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=directory)
         try:
             # After the long sync, right before the step: what is replaced may have changed.
+            if not self.replaces and mode_of_replaced(directory, self._name) is not None:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             while (kept := mode_of_replaced(directory, self._name)) not in (None, self._mode):
                 if kept is None or self._mode_is_given:
                     break
@@ -237,8 +242,7 @@ class UnnamedFile:
             if self._temporary is None:
                 self._link(directory)
             elif is_named(directory, self._temporary, self._descriptor):
-                os.replace(self._temporary, self._name, src_dir_fd=directory, dst_dir_fd=directory)
-                self._temporary = None
+                self._rename(directory, self._temporary)
             else:  # another directory is where its own was
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             os.fsync(listed)
@@ -257,6 +261,8 @@ class UnnamedFile:
         try:
             os.link(source, self._name, dst_dir_fd=directory, follow_symlinks=True)
         except FileExistsError:
+            if not self.replaces:
+                raise
             temporary = temporary_name()
             os.link(source, temporary, dst_dir_fd=directory, follow_symlinks=True)
             self._temporary = temporary
@@ -266,6 +272,14 @@ class UnnamedFile:
                 self._remove_temporary(directory)
                 raise
             self._temporary = None
+
+    def _rename(self, directory: int, temporary: bytes) -> None:
+        if self.replaces:
+            os.replace(temporary, self._name, src_dir_fd=directory, dst_dir_fd=directory)
+        else:  # link(2) replaces nothing
+            os.link(temporary, self._name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.unlink(temporary, dir_fd=directory)
+        self._temporary = None
 
     def _remove_temporary(self, directory: int) -> None:
         temporary, self._temporary = self._temporary, None

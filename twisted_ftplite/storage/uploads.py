@@ -70,6 +70,7 @@ class Uploads:
             make=lambda directory: make(directory, place, account),
             before_close=lambda: handle.close_account(),
         )
+        file.replaces = upload.replaces
         handle = LocalWriteHandle(self, file, account, place)
         return handle
 
