@@ -351,7 +351,7 @@ class SecureSendingTests(SecureChannelCase):
         self.channel.reset()
         assert take(self.other, 5) in (b"some", None)
         select.select([self.other], [], [], 5)
-        with pytest.raises(OSError, match="EOF|reset"):  # Python 3.11 tells of a reset as of a cut
+        with pytest.raises(OSError, match=r"EOF|reset"):  # Python 3.11 tells of a reset as of a cut
             self.other.recv(1)
 
 

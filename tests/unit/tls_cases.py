@@ -54,13 +54,15 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-def wrap(sock: socket.socket, context: ssl.SSLContext, *, server_side: bool) -> ssl.SSLSocket:
+def wrap(
+    sock: socket.socket, context: ssl.SSLContext, *, server_side: bool, name: str = NAME
+) -> ssl.SSLSocket:
     """TLS without a handshake yet, on a socket that never blocks."""
     sock.setblocking(False)
     return context.wrap_socket(
         sock,
         server_side=server_side,
-        server_hostname=None if server_side else NAME,
+        server_hostname=None if server_side else name,
         do_handshake_on_connect=False,
         suppress_ragged_eofs=False,
     )
