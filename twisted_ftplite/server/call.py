@@ -74,8 +74,8 @@ class Call(Errand):
     @property
     def storage(self) -> Storage:
         """The tree this client sees."""
-        services = self.services
-        return services.storage if services.tree_of is None else services.tree_of(self.user.root)
+        services, root = self.services, self.user.root
+        return services.tree_of(root) if root and services.tree_of is not None else services.storage
 
     # What the session tells.
 
