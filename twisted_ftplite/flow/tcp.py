@@ -120,8 +120,9 @@ def listen_on(local: SocketAddress, port: int) -> socket.socket:
 
 
 def tune_data(sock: socket.socket) -> None:
-    """Options of a connected data channel."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    """Options of a connected data channel; one over a socket of the file system needs none."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def deepen_backlog(port: IListeningPort) -> None:

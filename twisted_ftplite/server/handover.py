@@ -83,7 +83,8 @@ class Handover:
 
         def over(result: DataChannel | Failure) -> None:
             if isinstance(result, Failure):
-                result.trap(ConnectionLost, CancelledError)
+                if result.check(ConnectionLost, CancelledError) is None:
+                    log.failure("A data channel could not be made", result)
                 self._control.transport.abortConnection()
                 result = Failure(ConnectionLost())
             settle(joined, result)
@@ -109,7 +110,8 @@ class Handover:
         return await into_data(self._services.reactor, transport, self._control.clearLineBuffer())
 
     def _fail(self, failure: Failure) -> None:
-        failure.trap(FTPLiteError, CancelledError)
+        if failure.check(FTPLiteError, CancelledError) is None:
+            log.failure("A connection could not turn to TLS", failure)
         self._running = None
         log.info("{peer} did not turn to TLS: {why}", peer=self._control.visitor.peer, why=str(failure.value))
         self._control.transport.abortConnection()
