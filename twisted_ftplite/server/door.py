@@ -71,4 +71,4 @@ class Door(Protocol):
         """The connection is gone, or no session.  May be said more than once."""
 
     def ends(self, guest: Guest) -> Ends | None:
-        """Where the server may connect back for this client."""
+        """Where the server may connect back for this client.  Raises `ConnectionLost`."""

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ServerFactory
 
 from ..errors import (
+    ConnectionLost,
     ConnectionTimedOut,
     FTPLiteError,
     LimitReached,
@@ -237,5 +238,8 @@ class ControlFactory(ServerFactory):
 
     def ends(self, guest: Guest) -> Ends | None:
         """See `Door.ends`: a header that anyone could forge must not aim connections."""
-        ends = None if self._behind_proxy else ends_of(guest.transport)
+        try:
+            ends = None if self._behind_proxy else ends_of(guest.transport)
+        except OSError as error:  # reset, and nobody was told yet
+            raise ConnectionLost from error
         return None if ends is None else Ends(*ends)
