@@ -6,7 +6,9 @@ Knows nothing of the package, so that client and server cannot be wrong together
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 from types import TracebackType
@@ -17,6 +19,8 @@ PATIENCE = 10.0
 GREETING = "SUCCESS: FTPLite/1 ready."
 TO_SEND = "SUCCESS: Ready to send."
 TO_RECEIVE = "SUCCESS: Ready to receive."
+READY = "SUCCESS: Data channel ready."
+BEGIN_TLS = "SUCCESS: Begin TLS."
 TRANSFERRED = "SUCCESS: File transferred successfully."
 LISTED = "SUCCESS: Listing complete."
 NOTHING = "SUCCESS: Nothing done."
@@ -28,7 +32,14 @@ UNEXPECTED = "ERROR: Unexpected message."
 UNKNOWN = "ERROR: Unknown command."
 SYNTAX = "ERROR: Bad syntax."
 MISSING = "FAILURE: File not found."
+UNENCRYPTED = "FAILURE: Encryption required."
+UNSUPPORTED = "FAILURE: Not supported."
+CROWDED = "ERROR: Too many connections."
 SHUTTING_DOWN = "ERROR: Server shutting down."
+
+PASSIVE = "Data channel port: passive"
+_TOLD_PORT = re.compile(r"Data channel port: [0-9]+")
+_TOLD_TOKEN = re.compile(r"Data channel token: [0-9a-f]{32}")
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -45,6 +56,14 @@ def read_all(sock: socket.socket) -> bytes:
     while piece := sock.recv(1 << 20):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def is_dropped(sock: socket.socket) -> bool:
+    """Whether the peer ends the connection, well or not, with nothing said before."""
+    try:
+        return sock.recv(65536) == b""
+    except (ConnectionError, ssl.SSLEOFError):
+        return True
 
 
 def reset(sock: socket.socket) -> None:
@@ -75,6 +94,9 @@ class Session:
         self._opened = contextlib.ExitStack()
         self._opened.callback(self.socket.close)
         self._unread = b""
+        self._address = address
+        self._context: ssl.SSLContext | None = None
+        self._turned_first = False
         try:
             self.socket.connect(address)
             self.socket.sendall(first)
@@ -156,6 +178,59 @@ class Session:
         """A port to announce."""
         listener = Listener(host or self.host, self.socket.family, receive_buffer)
         return self._opened.enter_context(listener)
+
+    def turn(self, context: ssl.SSLContext, *, first: bool = False) -> None:
+        """Make the handshake of TLS; ``first``: before a word was said, so that the greeting is due."""
+        assert self._unread == b""
+        self._context, self._turned_first = context, first
+        wrapped = context.wrap_socket(self.socket, suppress_ragged_eofs=False)
+        self.socket = self._opened.enter_context(wrapped)
+        if first:
+            self.expect(GREETING)
+
+    def starttls(self, context: ssl.SSLContext) -> None:
+        """Turn to TLS, where no greeting comes."""
+        self.send("starttls")
+        self.expect(BEGIN_TLS)
+        self.turn(context)
+
+    def rest(self) -> bytes:
+        """All that comes behind the lines, up to the end of the stream."""
+        unread, self._unread = self._unread, b""
+        return unread + read_all(self.socket)
+
+    # Where the client connects.
+
+    def offer(self, command: str, answer: str, *fields: str) -> str:
+        """Steps 1 to 3: the line that the data channel is to begin with."""
+        self.send(command)
+        self.expect(answer)
+        self.send(*fields, PASSIVE)
+        return self.offered()
+
+    def offered(self) -> str:
+        """The two lines that answer step 3; the second of them."""
+        port, token = self.line(), self.line()
+        assert _TOLD_PORT.fullmatch(port), port
+        assert _TOLD_TOKEN.fullmatch(token), token
+        return token
+
+    def beside(self) -> Session:
+        """Another connection to where this one goes, up to the same point: in the clear or inside TLS."""
+        other = self._opened.enter_context(Session(self._address, greeted=not self._turned_first))
+        if self._context is not None:
+            if self._turned_first:
+                other.turn(self._context, first=True)
+            else:
+                other.starttls(self._context)
+        return other
+
+    def join(self, token: str) -> Session:
+        """Step 4: a data channel, with what comes behind its lines still to be read."""
+        other = self.beside()
+        other.send(token)
+        other.expect(READY)
+        return other
 
     # Whole transfers, every line compared.
 
