@@ -71,6 +71,10 @@ class Terminal:
         """Keys, Enter being ``\\r``."""
         os.write(self._master, text.encode())
 
+    def shows_what_is_typed(self) -> bool:
+        """Whether the terminal echoes."""
+        return bool(termios.tcgetattr(self._slave)[3] & termios.ECHO)
+
     def expect(self, pattern: str) -> re.Match[str]:
         """Wait for what comes behind all that was expected before."""
         deadline = time.monotonic() + PATIENCE

@@ -211,6 +211,7 @@ class Conversation(Errand):
         self._control.say(encode_command("abort"))
 
     def _end(self, outcome: FTPLiteError | None) -> None:
+        waiting = self._waiting
         if self._trial is not None:
             self._tried = outcome
             if not self._trial.called:
@@ -221,8 +222,8 @@ class Conversation(Errand):
             self.say_nothing_more()
         else:
             return
-        if outcome is not None and self._waiting is not None:
-            self._waiting.cancel()
+        if outcome is not None and waiting is not None and waiting is self._waiting:
+            waiting.cancel()
 
     def _when_ended(self) -> Deferred[None]:
         """`ended`, for one waiter who may give up."""
