@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 _DEFAULT_LIMITS = Limits()
 
+_ATTEMPTS = 3
+"""Times a tree is counted where names move meanwhile."""
+
 
 class Limited(Protocol):
     """Who may store so much; None: any amount."""
@@ -72,6 +75,7 @@ class Tally:
         self._reserved = NOTHING
         self._is_counted = False
         self._lost = self._won = NOTHING  # by changes since the count that runs has begun
+        self._is_blurred = False
         self._counts = False
         self._waiting: list[Deferred[None]] = []
 
@@ -104,9 +108,11 @@ class Tally:
         return wait
 
     async def _count(self) -> None:
-        await self.turns.run(self._begin_count)
-        found = await self._workers.run(self._storage.usage)
-        await self.turns.run(self._end_count, found)
+        for left in reversed(range(_ATTEMPTS)):
+            await self.turns.run(self._begin_count)
+            found = await self._workers.run(self._storage.usage)
+            if await self.turns.run(self._end_count, found, not left):
+                return
 
     def _counted(self, result: Failure | None) -> None:
         self._counts = False
@@ -117,17 +123,22 @@ class Tally:
     def _begin_count(self) -> None:
         with self._lock:
             self._lost = self._won = NOTHING
+            self._is_blurred = False
 
-    def _end_count(self, found: Usage) -> None:
+    def _end_count(self, found: Usage, is_last: bool) -> bool:
         """In a turn: of each change since the beginning what was found has either all, or nothing, or a part.
 
         The tally is believed where that could explain it; elsewhere the tree was changed by something else,
-        and then it is what was found and all that came meanwhile.
+        and then it is what was found and all that came meanwhile.  False where it is to be counted again:
+        what moves while it is counted may be found twice, or never.
         """
         with self._lock:
+            if self._is_blurred and (self._is_counted or not is_last):
+                return is_last
             low, high = _sum(found, self._lost), _sum(found, self._won)
             self._used = Usage(*map(self._believe, self._used, low, high))
             self._is_counted = True
+            return True
 
     def _believe(self, used: int, low: int, high: int) -> int:
         return used if self._is_counted and low <= used <= high else high
@@ -170,9 +181,10 @@ class Tally:
             for each in changes:
                 self._change(each)
 
-    def removed(self, usage: Usage) -> None:
-        """This is gone."""
+    def removed(self, usage: Usage, *, moves: bool) -> None:
+        """This is gone; with ``moves`` a name of what stays is another now."""
         with self._lock:
+            self._is_blurred |= moves
             self._change(Usage(-usage.bytes, -usage.files))
 
     def _left(self, most: Most) -> Most:
@@ -268,9 +280,9 @@ class Quota:
         self.tally.adopt(before)
         return Reservation(self, size, before)
 
-    def removed(self, usage: Usage) -> None:
-        """This is gone.  In the turn in which that was done."""
-        self.tally.removed(usage)
+    def removed(self, usage: Usage, *, moves: bool = False) -> None:
+        """This is gone, and with ``moves`` a name is another now.  In the turn in which that was done."""
+        self.tally.removed(usage, moves=moves)
 
 
 class Quotas:

@@ -57,7 +57,7 @@ async def rm(call: Call) -> Success:
 
 async def mv(call: Call) -> Success:
     """Rename in one step, replacing what is no directory, or an empty one."""
-    await _change(call, call.storage.rename, call.path(), call.path(1))
+    await _change(call, call.storage.rename, call.path(), call.path(1), moves=True)
     return Success.RENAMED
 
 
@@ -137,12 +137,12 @@ def _describe(call: Call, attributes: Attributes | None) -> None:
     call.say(encode_field(FieldName.MODE, spell_mode(attributes.mode)))
 
 
-async def _change(call: Call, change: Callable[..., Usage | None], *paths: Path) -> None:
+async def _change(call: Call, change: Callable[..., Usage | None], *paths: Path, moves: bool = False) -> None:
     quota = call.quota
 
     def change_it() -> None:
         removed = change(*paths)
         if quota is not None and removed is not None:
-            quota.removed(removed)
+            quota.removed(removed, moves=moves)
 
     await call.commit(change_it, None if quota is None else quota.turns)
