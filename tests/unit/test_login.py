@@ -102,7 +102,7 @@ class PasswordTests(LoginCase):
         for name in ("alice", "bob", "nobody"):
             self.refuses(self.accounts.by_password(name, WRONG))
         assert len({function for function, _ in self.workers.calls}) == 1
-        compared = [args[0].text for _, args in self.workers.calls]
+        compared = [args[0].secret for _, args in self.workers.calls]
         assert compared[0] == ALICE.secret
         assert [argon2.extract_parameters(each) for each in compared] == [
             argon2.extract_parameters(compared[0])
@@ -110,7 +110,7 @@ class PasswordTests(LoginCase):
 
     def test_a_decoy_is_read_by_argon2_and_fits_nothing(self) -> None:
         self.refuses(self.accounts.by_password("nobody", WRONG))
-        decoy = self.workers.calls[0][1][0].text
+        decoy = self.workers.calls[0][1][0].secret
         with pytest.raises(argon2.exceptions.VerifyMismatchError):
             QUICK_HASHER.verify(decoy, WRONG)
 
@@ -118,14 +118,14 @@ class PasswordTests(LoginCase):
         costly = argon2.PasswordHasher(time_cost=2, memory_cost=128, parallelism=2, type=argon2.Type.I)
         self.accounts.replace(people(ALICE, User("dave", READ, secret=costly.hash(RIGHT))))
         self.refuses(self.accounts.by_password("nobody", WRONG))
-        found = argon2.extract_parameters(self.workers.calls[0][1][0].text)
+        found = argon2.extract_parameters(self.workers.calls[0][1][0].secret)
         assert found == argon2.extract_parameters(costly.hash(""))
 
     def test_where_nobody_has_a_hash_it_costs_what_one_would(self) -> None:
         accounts = Accounts({}, self.workers)
         assert not accounts.has_passwords
         self.refuses(accounts.by_password("nobody", WRONG))
-        found = argon2.extract_parameters(self.workers.calls[0][1][0].text)
+        found = argon2.extract_parameters(self.workers.calls[0][1][0].secret)
         assert found == argon2.extract_parameters(argon2.PasswordHasher().hash(""))
 
     def test_who_has_passwords(self) -> None:

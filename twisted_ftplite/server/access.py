@@ -5,15 +5,15 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from ..errors import Failure, LoginFailed, NotSupported
-from ..flow.workers import shielded
+from ..errors import Failure, LoginFailed, NotSupported, TooManyFailures
 from ..protocol.lines import Success
 from ..protocol.paths import ROOT
 from .call import Call
 from .certificates import certificate_names
-from .entry import Entry
+from .entry import Entry, Visitor
 from .users import ACCESS, User
 
 log = Logger()
@@ -38,14 +38,29 @@ async def password(call: Call) -> Success:
     name, visitor.name = visitor.name, None
     if name is None or accounts is None:
         raise LoginFailed("Say login first.")
+    _check_host(visitor)
     try:
-        user = await shielded(accounts.by_password(name, call.command.arguments()[0]))
+        user = await accounts.by_password(name, call.command.arguments()[0])
     except LoginFailed:
+        _check_host(visitor)
         visitor.fail()
         raise
+    except CancelledError:  # or whoever breaks off could try for ever
+        visitor.fail()
+        raise
+    _check_host(visitor)
     call.enter(user)
     call.session.directory = ROOT
     return Success.LOGGED_IN
+
+
+def _check_host(visitor: Visitor) -> None:
+    """A host that is refused by now learns nothing more, not in the sessions that it has either.
+
+    Raises `TooManyFailures`, for a right password too.
+    """
+    if visitor.entry.bans.refuses(visitor.host):
+        raise TooManyFailures("Too many logins from your host have failed; try again later.")
 
 
 async def know_by_certificate(

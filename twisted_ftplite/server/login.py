@@ -123,12 +123,9 @@ class PasswordChecker:
     def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[Any]:
         name = credentials.username.decode("utf-8", "replace")
         secret = self._register.password_of(name)
-        job: Deferred[str | None]
-        if secret == PAM and self.pam is not None:
-            job = self._hashing.run(_ask_pam, self.pam, credentials)
-        else:
-            job = self._hashing.run(_compare, _Hidden(secret), credentials)
-        return shielded(job).addCallback(self._judge, name)
+        question = _Question(secret, self.pam)
+        job = self._hashing.run(_answer, question, credentials)
+        return shielded(job).addCallbacks(self._judge, question.withdraw, (name,))
 
     @staticmethod
     def _judge(trouble: str | None, name: str) -> str | Failure:
@@ -244,19 +241,35 @@ def _refused(failure: Failure) -> Failure:
     return Failure(LoginFailed())
 
 
-class _Hidden:
-    """A secret on its way through a queue."""
+class _Question:
+    """Whether a password fits a secret, on its way through a queue."""
 
-    __slots__ = ("text",)
+    __slots__ = ("is_withdrawn", "pam", "secret")
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, secret: str, pam: AskPAM | None) -> None:
+        self.secret = secret
+        self.pam = pam
+        self.is_withdrawn = False
+
+    def withdraw(self, failure: Failure) -> Failure:
+        """Nobody waits for the answer: it is to keep nobody waiting either."""
+        self.is_withdrawn = True
+        return failure
 
 
-def _compare(secret: _Hidden, credentials: IUsernamePassword) -> str | None:
+def _answer(question: _Question, credentials: IUsernamePassword) -> str | None:
     """None where the password is right, else what kept it from being compared, or nothing: ""."""
+    if question.is_withdrawn:
+        return ""
+    if question.secret == PAM and question.pam is not None:
+        return _ask_pam(question.pam, credentials)
+    return _compare(question.secret, credentials)
+
+
+def _compare(secret: str, credentials: IUsernamePassword) -> str | None:
+    """The same of a hash."""
     try:
-        argon2.PasswordHasher().verify(secret.text, credentials.password)
+        argon2.PasswordHasher().verify(secret, credentials.password)
     except argon2.exceptions.VerifyMismatchError:
         return ""
     except argon2.exceptions.Argon2Error as error:
