@@ -68,7 +68,7 @@ class Tally:
 
     def __init__(self, storage: Storage, workers: Workers) -> None:
         self.turns = Turns(workers)
-        self._storage = storage
+        self.storage = storage
         self._workers = workers
         self._lock = threading.Lock()  # of all numbers below, held for moments
         self._used = NOTHING
@@ -110,7 +110,7 @@ class Tally:
     async def _count(self) -> None:
         for left in reversed(range(_ATTEMPTS)):
             await self.turns.run(self._begin_count)
-            found = await self._workers.run(self._storage.usage)
+            found = await self._workers.run(self.storage.usage)
             if await self.turns.run(self._end_count, found, not left):
                 return
 
@@ -208,7 +208,7 @@ class Reservation:
         self._quota = quota
         self._bytes = size
         self._held = held
-        self._is_over = False
+        self.is_over = False
 
     @property
     def turns(self) -> Workers:
@@ -217,7 +217,7 @@ class Reservation:
 
     def ask(self, total: int) -> int:
         """See `Allowance.ask`."""
-        if total > self._bytes and not self._is_over:
+        if total > self._bytes and not self.is_over:
             quota = self._quota
             self._bytes += quota.tally.grow(total - self._bytes, quota.step, quota.most)
         return self._bytes
@@ -227,6 +227,10 @@ class Reservation:
         most = self._quota.most
         left = self._quota.tally.left(most).bytes
         return QuotaExceeded(f"{left} of {most.bytes} bytes are left.")
+
+    def removed(self, usage: Usage) -> None:
+        """See `Quota.removed`."""
+        self._quota.removed(usage)
 
     def published(self, size: int, replaced: Usage = NOTHING) -> None:
         """It is over: there is a file of so many bytes, and what had its name is not."""
@@ -245,8 +249,8 @@ class Reservation:
         self._end(self._held)
 
     def _end(self, *changes: Usage) -> None:
-        if not self._is_over:
-            self._is_over = True
+        if not self.is_over:
+            self.is_over = True
             self._quota.tally.settle(Usage(self._bytes, 1), *changes)
 
 
@@ -306,8 +310,15 @@ class Quotas:
         if tally is None:
             if most == (None, None):
                 return None
-            tally = self._tallies[root] = Tally(self._tree_of(root), self._workers)
+            tally = self._tallies[root] = self._tally(self._tree_of(root))
         return Quota(tally, most, self._step)
+
+    def _tally(self, storage: Storage) -> Tally:
+        """The one of this tree, whatever its root is called."""
+        for each in self._tallies.values():
+            if each.storage is storage:
+                return each
+        return Tally(storage, self._workers)
 
     def forget(self, root: str) -> None:
         """Nobody has that root any more."""
@@ -315,7 +326,7 @@ class Quotas:
 
     async def recount(self) -> None:
         """Look again at all trees, one after the other; to be called now and then."""
-        for root, tally in tuple(self._tallies.items()):
+        for tally, root in {tally: root for root, tally in self._tallies.items()}.items():
             try:
                 await tally.recount()
             except Exception:  # noqa: BLE001 - the others are counted all the same

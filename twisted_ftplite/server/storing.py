@@ -15,12 +15,18 @@ class StoredUpload:
     """What `open_upload` gives.  What ends it is called in a thread, of `workers` where there are any."""
 
     def __init__(
-        self, storage: Storage, path: Path, handle: UploadHandle, reservation: Reservation | None
+        self,
+        storage: Storage,
+        path: Path,
+        owner: str,
+        handle: UploadHandle,
+        reservation: Reservation | None = None,
     ) -> None:
         self.handle = handle
         self.reservation = reservation
         self._storage = storage
         self._path = path
+        self._owner = owner
 
     @property
     def workers(self) -> Workers | None:
@@ -38,13 +44,16 @@ class StoredUpload:
 
     def keep(self) -> None:
         """See `UploadHandle.keep`."""
+        if self.reservation is None or self.reservation.is_over:
+            self.handle.keep()
+            return
         size = self.handle.size
-        kept = self.handle.keep()
-        if self.reservation is not None:
-            if kept:
-                self.reservation.kept(size)
-            else:
-                self.reservation.discarded()
+        if size:
+            self.reservation.removed(_discard_partial(self._storage, self._path, self._owner))
+        if self.handle.keep():
+            self.reservation.kept(size)
+        else:
+            self.reservation.discarded()
 
     def discard(self) -> None:
         """See `WriteHandle.discard`."""
@@ -64,17 +73,23 @@ class StoredUpload:
 def open_upload(storage: Storage, path: Path, upload: Upload, quota: Quota | None) -> StoredUpload:
     """`Storage.open_write` with room reserved, in a turn of the ``quota``; raises `QuotaExceeded` as well."""
     if quota is None:
-        return StoredUpload(storage, path, storage.open_write(path, upload), None)
+        return StoredUpload(storage, path, upload.owner, storage.open_write(path, upload))
     held = None
     if upload.resume:
         held = storage.partial_size(path, upload.owner)
     else:
-        with suppress(FTPLiteError):  # it is being written: this one lives without its place
-            quota.removed(storage.discard_partial(path, upload.owner))
+        quota.removed(_discard_partial(storage, path, upload.owner))
     reservation = quota.reserve(upload.size, held)
     try:
         handle = storage.open_write(path, upload)
     except BaseException:
         reservation.withdrawn()
         raise
-    return StoredUpload(storage, path, handle, reservation)
+    return StoredUpload(storage, path, upload.owner, handle, reservation)
+
+
+def _discard_partial(storage: Storage, path: Path, owner: str) -> Usage:
+    """What goes of an older upload, unless that is being written."""
+    with suppress(FTPLiteError):
+        return storage.discard_partial(path, owner)
+    return NOTHING
