@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import ssl
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -27,8 +29,8 @@ from twisted_ftplite.server.certificates import (
 
 class CertificateCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir(parents=True)
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
 
     def put(self, name: str, content: bytes) -> str:
         path = self.folder / name

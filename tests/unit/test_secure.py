@@ -528,19 +528,16 @@ class ChangeOfKeys:
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self._sock = sock
         self.waits: Exception | None = None
-        self.calls = 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._sock, name)
 
     def send(self, data: bytes) -> int:
-        self.calls += 1
         if self.waits is not None:
             raise self.waits
         return self._sock.send(data)
 
     def recv_into(self, buffer: memoryview) -> int:
-        self.calls += 1
         if self.waits is not None:
             raise self.waits
         return self._sock.recv_into(buffer)

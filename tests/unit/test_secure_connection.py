@@ -8,6 +8,7 @@ import socket
 import ssl
 
 import pytest
+from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.error import ConnectionLost as Lost
 from twisted.internet.interfaces import IPushProducer
@@ -20,7 +21,7 @@ from zope.interface import implementer
 
 from tests.unit.fakes import HandTransport
 from tests.unit.flow_cases import pair, read_all, reset
-from tests.unit.tls_cases import TurningReactor, end, give, refuse, secure_pair, take, take_all
+from tests.unit.tls_cases import TurningReactor, end, give, refuse, secure, secure_pair, take, take_all
 from twisted_ftplite.errors import ConnectionLost
 from twisted_ftplite.flow import tcp
 from twisted_ftplite.flow.secure import SecureConnection
@@ -69,6 +70,8 @@ class SecureConnectionTests(SynchronousTestCase):
         while self.reactor.turn():
             pass
         assert not self.reactor.readers | self.reactor.writers
+            connection or self.connection
+        }
         assert self.reactor.getDelayedCalls() == []
         assert self.connection.fileno() == -1
         (reason,) = self.hearer.ends
@@ -247,6 +250,19 @@ class SecureConnectionTests(SynchronousTestCase):
         self.reactor.turn_until(lambda: tcp.is_gone(self.connection) or bool(self.hearer.ends))
         assert isinstance(self.ended(), Lost)
         assert not tcp.is_gone(self.connection)
+
+    def test_over_a_socket_of_the_file_system(self) -> None:
+        ours, peer = secure(*socket.socketpair())
+        self.addCleanup(peer.close)
+        connection = SecureConnection(self.reactor, ours, 4096)
+        tcp.tune_control(connection, 4096)
+        assert connection.getTcpNoDelay()
+        assert tcp.ends_of(connection) is None
+        assert not tcp.is_gone(connection)
+        assert connection.getPeer() == UNIXAddress(None)
+        connection.loseConnection()
+        assert take(peer, 5) == b""
+        self.reactor.turn_until(lambda: connection.fileno() == -1)
 
     def test_one_that_was_reset_before(self) -> None:
         ours, peer = secure_pair()

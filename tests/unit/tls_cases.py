@@ -83,6 +83,13 @@ def secure_pair(*, server_side: bool = True) -> tuple[ssl.SSLSocket, ssl.SSLSock
     for sock in (ours, peer):  # so that little is much
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    return secure(ours, peer, server_side=server_side)
+
+
+def secure(
+    ours: socket.socket, peer: socket.socket, *, server_side: bool = True
+) -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
+    """The same on both ends of a connection."""
     contexts = {True: server_context(), False: client_context()}
     one = wrap(ours, contexts[server_side], server_side=server_side)
     other = wrap(peer, contexts[not server_side], server_side=not server_side)

@@ -65,7 +65,7 @@ class DataChannel:
         self.sent = 0
         """Bytes the kernel has taken."""
 
-        tcp.tune_data(sock)
+        self._tune(sock)
 
     # As a consumer: what is sent.
 
@@ -251,6 +251,9 @@ class DataChannel:
 
     def writeConnectionLost(self, reason: Failure) -> None:
         self._lose()
+
+    def _tune(self, sock: socket.socket) -> None:
+        tcp.tune_data(sock)
 
     def _holds_back(self) -> bool:
         """Whether there is something to take that the kernel has given us already."""

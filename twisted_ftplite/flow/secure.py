@@ -6,9 +6,10 @@ import socket
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from twisted.internet import error
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
@@ -59,8 +60,8 @@ class SecureConnection(tcp.OwnConnection):
         self._reactor = reactor
         self._read_size = read_size
         try:
-            self._host = _address(sock.getsockname())
-            self._peer = peer or _address(sock.getpeername())
+            self._host: Address = _address(sock.getsockname())
+            self._peer: Address = peer or _address(sock.getpeername())
         except OSError as problem:
             sock.close()
             raise ConnectionLost from problem
@@ -325,7 +326,10 @@ class SecureConnection(tcp.OwnConnection):
             protocol.connectionLost(reason)
 
 
-def _address(end: tcp.SocketAddress) -> Address:
+def _address(end: tcp.SocketAddress | str | bytes) -> Any:
+    """As Twisted has it, which for a socket of the file system is not what `ITCPTransport` promises."""
+    if isinstance(end, str | bytes):
+        return UNIXAddress(end or None)
     if len(end) == 4:
         return IPv6Address("TCP", *end)
     return IPv4Address("TCP", *end)

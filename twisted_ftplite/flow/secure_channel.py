@@ -11,6 +11,7 @@ import ssl
 from contextlib import suppress
 
 from ..errors import StorageFailed, UnexpectedMessage
+from . import tcp
 from .channel import DataChannel
 from .handshake import say_end
 from .reactor import Reactor
@@ -82,17 +83,21 @@ class SecureDataChannel(DataChannel):
         """Take bytes, record by record until the buffer is full; answers as `DataChannel.recv_into` does."""
         if self._unread:
             return self._take_unread(buffer)
-        taken = 0
-        while taken < len(buffer) and self._end is False:
-            try:
-                count = self._take(buffer[taken:])
-            except OSError as error:
-                self._end = error
-            else:
-                if count is None:
-                    return taken or None
-                self._end = count == 0
+        taken, size = 0, len(buffer)
+        try:
+            while taken < size and self._end is False:
+                count = self._secure.recv_into(buffer[taken:])
                 taken += count
+                self._end = count == 0
+        except ssl.SSLWantReadError:
+            return taken or None
+        except ssl.SSLWantWriteError:
+            self._take_waits = True
+            return taken or None
+        except ssl.SSLZeroReturnError:
+            self._end = True
+        except OSError as error:
+            self._end = error
         if not taken and isinstance(self._end, OSError):
             raise self._end
         return taken
@@ -144,6 +149,9 @@ class SecureDataChannel(DataChannel):
         if not self._unsent and not self._finishing:
             super().doWrite()
 
+    def _tune(self, sock: socket.socket) -> None:
+        tcp.tune_records(sock)
+
     def _holds_back(self) -> bool:
         return super()._holds_back() or self._end is not False or self._secure.pending() > 0
 
@@ -174,17 +182,6 @@ class SecureDataChannel(DataChannel):
             self._heard(b"data")
         if not self._finishing:
             self._reactor.removeWriter(self)
-
-    def _take(self, buffer: memoryview) -> int | None:
-        try:
-            return self._secure.recv_into(buffer)
-        except ssl.SSLWantReadError:
-            return None
-        except ssl.SSLWantWriteError:
-            self._take_waits = True
-            return None
-        except ssl.SSLZeroReturnError:
-            return 0
 
     def _read_nothing(self) -> None:
         """The peer of a sender may end its own direction at any time, with a TLS close or without."""

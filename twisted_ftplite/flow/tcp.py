@@ -39,15 +39,18 @@ _BYTES_ACKED_END = 128
 
 
 class OwnConnection:
-    """A transport that isn't Twisted's own and stands directly on a TCP socket."""
+    """A transport that isn't Twisted's own and stands directly on a socket: TCP's, or of the file system."""
 
     socket: Socket
 
     def getTcpNoDelay(self) -> bool:
-        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return not _is_tcp(self.socket) or bool(
+            self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        )
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+        if _is_tcp(self.socket):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
 
     def getTcpKeepAlive(self) -> bool:
         return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
@@ -121,8 +124,14 @@ def listen_on(local: SocketAddress, port: int) -> socket.socket:
 
 def tune_data(sock: socket.socket) -> None:
     """Options of a connected data channel; one over a socket of the file system needs none."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
+    if _is_tcp(sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def tune_records(sock: socket.socket) -> None:
+    """The same inside TLS: records, sent one by one, may share segments; the end pushes the last one out."""
+    if _is_tcp(sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
 
 def deepen_backlog(port: IListeningPort) -> None:
@@ -191,9 +200,13 @@ def is_gone(transport: ITCPTransport) -> bool:
 def ends_of(transport: ITCPTransport) -> tuple[SocketAddress, SocketAddress] | None:
     """Our and the peer's address with their scope; None for what is no TCP connection of our own."""
     sock = _socket_of(transport)
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if sock is None or not _is_tcp(sock):
         return None
     return sock.getsockname(), sock.getpeername()
+
+
+def _is_tcp(sock: socket.socket) -> bool:
+    return sock.family in (socket.AF_INET, socket.AF_INET6)
 
 
 def _socket_of(transport: ITCPTransport) -> socket.socket | None:
