@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_ftplite.cli import status_of
 from twisted_ftplite.client.description import Description
-from twisted_ftplite.client.services import BrokeOff
+from twisted_ftplite.client.services import BrokeOff, Secured
 from twisted_ftplite.client.shell import Mode, Preferences, Shell
 from twisted_ftplite.client.standard import Console, ScriptLines
 from twisted_ftplite.client.wishes import DEFAULT, Transfer
@@ -64,6 +64,8 @@ class MemoryTree:
         self.features: dict[str, tuple[str, ...]] = {
             "files": (), "json": (), "offset": (), "checksum": ("xxh128", "sha256")
         }  # fmt: skip
+        self.ways: dict[str, FTPLiteError] = {}
+        """Ways of data that fail."""
 
     def kind(self, at: str) -> str | None:
         if at in self.files:
@@ -108,6 +110,17 @@ class MemorySession:
         """Where it is set, a command goes no further until it fires."""
         self.fails: FTPLiteError | Exception | None = None
         self.directory = "/"
+        self.ends = ("192.0.2.1", "192.0.2.2")
+        self.data_ports = (0, 0)
+        self.auto_ways = ["active", "passive"]
+        self.secured: Secured | None = None
+        self.user: str | None = None
+
+    async def try_way(self, way: str) -> None:
+        self.calls.append(("try_way", way))
+        error = self.tree.ways.get(way)
+        if error is not None:
+            raise error
 
     async def _begin(self, *call: str) -> None:
         self.calls.append(call)

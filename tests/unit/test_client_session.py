@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fakes import HandTransport, Host
+from tests.unit.fakes import HandReactor, HandTransport, Host
 from tests.unit.test_properties import ANY_LINE, QUICK
 from twisted_ftplite.client.control import ControlChannel
 from twisted_ftplite.errors import (
@@ -33,6 +33,7 @@ from twisted_ftplite.protocol.client import (
     Completed,
     Event,
     Exchange,
+    Invited,
     ModeTold,
     ModifiedTold,
     Over,
@@ -40,6 +41,7 @@ from twisted_ftplite.protocol.client import (
     SizeTold,
     Told,
 )
+from twisted_ftplite.protocol.client_order import DONE as OWN
 from twisted_ftplite.protocol.client_order import FIELDS, ORDER, READY, Kind, Stage
 from twisted_ftplite.protocol.lines import Field, FieldName, Success, encode_field, encode_size
 from twisted_ftplite.protocol.options import Options
@@ -67,8 +69,10 @@ class Peer:
         if greeted:
             assert self.receive(GREETING) == []
 
-    def ask(self, verb: str, *arguments: str, options: Options | None = None) -> Exchange:
-        exchange, line = self.session.ask(verb, *arguments, options=options)
+    def ask(
+        self, verb: str, *arguments: str, options: Options | None = None, passive: bool = False
+    ) -> Exchange:
+        exchange, line = self.session.ask(verb, *arguments, options=options, passive=passive)
         assert line.startswith(verb.encode())
         return exchange
 
@@ -485,6 +489,131 @@ class GetTests(SynchronousTestCase):
         peer.ask("get", "a")
         peer.receive(SENDS, "FAILURE: File changed.", SENDS)
         assert peer.receive(SIZE, COMPLETE) == [SizeTold(3), Completed()]
+
+
+class SuccessTests(SynchronousTestCase):
+    """A plain command is done when the server says so in the verb's own words."""
+
+    def test_the_verbs_own(self) -> None:
+        for verb, phrase in OWN.items():
+            if verb not in READY:
+                peer = Peer()
+                peer.ask(verb)
+                assert is_over(peer.receive(f"SUCCESS: {phrase} With a detail."))
+
+    def test_any_other(self) -> None:
+        for verb, own in OWN.items():
+            for phrase in (*Success, "Of its own making."):
+                if phrase != own and verb not in READY:
+                    peer = Peer()
+                    peer.ask(verb)
+                    assert "out of turn" in peer.violates(f"SUCCESS: {phrase}")
+
+    def test_of_a_transfer(self) -> None:
+        for verb, own in (("get", OWN["get"]), ("ls", OWN["ls"])):
+            for phrase in Success:
+                peer = Peer()
+                exchange = peer.moving(verb, "a")
+                peer.receive(*([SIZE] if verb == "get" else []), COMPLETE)
+                peer.session.complete(exchange)
+                if phrase == own:
+                    assert is_over(peer.receive(f"SUCCESS: {phrase}"))
+                else:
+                    peer.violates(f"SUCCESS: {phrase}")
+
+
+TOKEN = "0123456789abcdef" * 2
+
+
+class PassiveTests(SynchronousTestCase):
+    def moving(self, *, passive: bool = True) -> Peer:
+        peer = Peer()
+        peer.ask("get", "a", passive=passive)
+        assert peer.receive(SENDS) == [Ready()]
+        return peer
+
+    def test_announced(self) -> None:
+        assert ClientSession(Limits()).announce(None, 3) == (
+            b"File size: 3 bytes\nData channel port: passive\n"
+        )
+
+    def test_invited(self) -> None:
+        peer = self.moving()
+        assert peer.receive("Data channel port: 2121", f"Data channel token: {TOKEN.upper()}") == [
+            Invited(TOKEN)
+        ]
+        assert TOKEN not in repr(Invited(TOKEN))
+
+    def test_the_port_is_for_people(self) -> None:
+        for port in ("0", "99999", "x", ""):
+            assert self.moving().receive(f"Data channel port: {port}") == []
+
+    def test_what_is_no_token(self) -> None:
+        for token in ("", TOKEN[1:], TOKEN + "0", TOKEN[1:] + "g", f"{TOKEN} "):
+            self.moving().violates(f"Data channel token: {token}")
+
+    def test_twice(self) -> None:
+        self.moving().violates(*[f"Data channel token: {TOKEN}"] * 2)
+
+    def test_that_nobody_asked_for(self) -> None:
+        assert (
+            self.moving(passive=False).receive("Data channel token: x", f"Data channel token: {TOKEN}") == []
+        )
+
+
+class SecretTests(SynchronousTestCase):
+    def test_a_password_is_kept_nowhere(self) -> None:
+        session = ClientSession(Limits())
+        exchange, line = session.ask("password", "correct horse")
+        assert line == b"password correct horse\n"
+        assert "horse" not in repr(exchange)
+        assert exchange.arguments == ()
+
+    def test_a_password_of_any_kind(self) -> None:
+        for secret, line in (
+            (" x ", b'password " x "\n'),
+            ("\n", b'password "\\n"\n'),
+            ('"', b'password "\\""\n'),
+        ):
+            assert ClientSession(Limits()).ask("password", secret)[1] == line
+
+    def test_a_token_is_not_shown(self) -> None:
+        assert TOKEN not in repr(Options(token=TOKEN))
+
+
+class BeginTLSTests(SynchronousTestCase):
+    """What comes in the clear behind ``SUCCESS: Begin TLS.`` was put there by somebody else."""
+
+    def turn(self, *pieces: bytes) -> tuple[ControlChannel, HandTransport, list[str]]:
+        control = ControlChannel(HandReactor(), Limits())
+        transport = HandTransport()
+        control.makeConnection(transport)
+        control.dataReceived(GREETING.encode() + b"\n")
+        control.session.directory = ("d",)
+        log: list[str] = []
+        control.ask(Recorder(log), "starttls", ())
+        for piece in pieces:
+            control.dataReceived(piece)
+        return control, transport, log
+
+    def test_nothing_is_read_any_more(self) -> None:
+        control, transport, log = self.turn(b"SUCCESS: Begin TLS.\r\n")
+        assert transport.producerState == "paused"
+        assert not control.over.called
+        assert control.session.directory == ()
+        assert log == ["Over(error=None)"]
+
+    def test_injected(self) -> None:
+        for more in (b"x", b"SUCCESS: Logged in.\n", b"\x16\x03\x01", b"\n"):
+            control, _, log = self.turn(b"SUCCESS: Begin TLS.\n" + more)
+            assert isinstance(control.session.lost, ProtocolViolation), more
+            assert "in the clear" in control.session.lost.detail
+            assert not any("Over" in line for line in log)
+
+    def test_refused(self) -> None:
+        control, transport, _ = self.turn(b"FAILURE: Not supported.\nERROR: Server shutting down.\n")
+        assert transport.producerState == "producing"
+        assert isinstance(control.session.lost, ServerShuttingDown)
 
 
 class OptionTests(SynchronousTestCase):
