@@ -70,8 +70,6 @@ class SecureConnectionTests(SynchronousTestCase):
         while self.reactor.turn():
             pass
         assert not self.reactor.readers | self.reactor.writers
-            connection or self.connection
-        }
         assert self.reactor.getDelayedCalls() == []
         assert self.connection.fileno() == -1
         (reason,) = self.hearer.ends
