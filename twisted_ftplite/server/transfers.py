@@ -168,6 +168,7 @@ async def _open_write(call: Call, path: Path, place: Place) -> StoredUpload:
     if quota is not None:
         with call.working():
             await quota.ready()
+            await uploads.settle_of(call.owner)
     if offset is not None:
         with call.working():
             await uploads.take_over(place)

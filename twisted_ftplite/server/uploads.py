@@ -80,10 +80,18 @@ class LiveUploads:
 
     async def settle(self, place: Place) -> list[LiveUpload]:
         """Those that run there, once what arrived of those that are over has been kept."""
-        while over := [each for each in self._live.get(place, ()) if each.is_over()]:
+        while over := self._over(place):
             await over[0].settled()
         return self.there(place)
+
+    async def settle_of(self, owner: str) -> None:
+        """Wait until what arrived of those of this user that are over has been kept, and room given back."""
+        while over := [each for place in self._live if place.owner == owner for each in self._over(place)]:
+            await over[0].settled()
 
     def there(self, place: Place) -> list[LiveUpload]:
         """Those that run there, and those that are over and not settled."""
         return list(self._live.get(place, ()))
+
+    def _over(self, place: Place) -> list[LiveUpload]:
+        return [each for each in self._live.get(place, ()) if each.is_over()]
