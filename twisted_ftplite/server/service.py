@@ -69,6 +69,7 @@ class FTPLiteService(Service):
         self._hashing = ThreadWorkers(reactor, limits.hashing_threads)
         self._trees = Trees(config.root, config.umask, limits)
         self._admission = Admission(config, reactor, limits, self._trees, self._hashing)
+        self._quotas = Quotas(self._workers, self._trees.of, limits)
         self._services = Services(
             reactor=reactor,
             storage=self._trees.whole,
@@ -78,7 +79,7 @@ class FTPLiteService(Service):
             entry=self._admission.entry,
             features=offered(),
             tree_of=self._trees.of,
-            quotas=Quotas(self._workers, self._trees.of, limits),
+            quotas=self._quotas,
             checksums=Checksums(limits.checksums),
         )
         self.sessions = Sessions(self._services)
@@ -153,7 +154,7 @@ class FTPLiteService(Service):
         return gatherResults(closing).addCallback(self._let_go)
 
     def _sweep(self) -> None:
-        """Remove what crashes left behind and partials that are too old, now and then."""
+        """Remove what crashes left behind and partials that are too old, and count quotas, now and then."""
 
         def again(_: object) -> None:
             if self.running:
@@ -161,7 +162,8 @@ class FTPLiteService(Service):
 
         interval = min(SWEEP_INTERVAL, max(self._services.limits.keep_partials / 2, 1.0))
         swept = self._workers.run(self._trees.sweep)
-        swept.addCallbacks(_tell_swept, _tell_unswept).addCallback(again)
+        swept.addCallbacks(_tell_swept, _tell_unswept)
+        swept.addCallback(lambda _: Deferred.fromCoroutine(self._quotas.recount())).addCallback(again)
 
     def _let_go(self, _: object) -> None:
         self._workers.stop()

@@ -22,21 +22,23 @@ class Trees:
         self._limits = limits
         self.whole = LocalStorage(root, umask=umask, limits=limits)
         self._open: dict[str, LocalStorage] = {os.path.realpath(root): self.whole}
+        self._by_root: dict[str, LocalStorage] = {"": self.whole}
 
     def of(self, root: str) -> LocalStorage:
-        """The tree at a user's root.  Raises `StorageFailed` where it has gone since `check`."""
-        folder = self._folder(root)
-        found = self._open.get(folder)
+        """The tree at a user's root, which need not wait for a disk once that was checked.
+
+        Raises `StorageFailed` where it cannot be served.
+        """
+        found = self._by_root.get(root)
         if found is None:
-            try:
-                found = LocalStorage(folder, umask=self._umask, limits=self._limits)
-            except (OSError, FTPLiteError) as error:
-                raise StorageFailed from error
-            self._open[folder] = found
+            found = self._by_root[root] = self._opened(self._folder(root))
         return found
 
     def check(self, users: Iterable[User]) -> list[str]:
-        """The folders of these users.  Raises `CannotStart` where one cannot be served."""
+        """The folders of these users, which are open then.
+
+        Raises `CannotStart` where one cannot be served.
+        """
         folders = []
         for user in users:
             folder = self._folder(user.root)
@@ -44,6 +46,7 @@ class Trees:
                 raise CannotStart(
                     f"the root of user {user.name}, {folder}, is no folder that can be read; make it"
                 )
+            self.of(user.root)
             folders.append(folder)
         return folders
 
@@ -55,6 +58,16 @@ class Trees:
         """Serve nothing any more."""
         for each in self._open.values():
             each.close()
+
+    def _opened(self, folder: str) -> LocalStorage:
+        found = self._open.get(folder)
+        if found is None:
+            try:
+                found = LocalStorage(folder, umask=self._umask, limits=self._limits)
+            except (OSError, FTPLiteError) as error:
+                raise StorageFailed from error
+            self._open[folder] = found
+        return found
 
     def _folder(self, root: str) -> str:
         return os.path.realpath(os.path.join(self._root, root))
