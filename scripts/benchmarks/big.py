@@ -46,6 +46,14 @@ class Ours:
             self._server = ours.server(self.bench, root=self.root)
         return self._server.port
 
+    def library(self) -> ours.Library:
+        """A client that has connected when its block begins."""
+        return ours.Library(self.bench, self.port)
+
+    def command(self, *options: str) -> list[str]:
+        """The command on the server, but for what it shall do."""
+        return [*ours.client_command(), *options, "127.0.0.1", str(self.port)]
+
     def to_sink(self) -> float:
         """Down into one reused buffer, connecting included; GB/s.  The first run compares every byte."""
         port, original = self.port, None if self._compared else self.source
@@ -78,7 +86,7 @@ class Ours:
         null = self.bench.local / "null"
         null.unlink(missing_ok=True)
         null.symlink_to(os.devnull)
-        with ours.Library(self.bench, self.port) as library:
+        with self.library() as library:
             done = library.do(do="get", name=self.source.name, target=str(null), **wishes)
         if not null.is_char_device():
             null.unlink()
@@ -88,7 +96,7 @@ class Ours:
     def get_to_file(self, folder: Path | None = None, **wishes: str) -> float:
         """The library, to a new file; GB/s."""
         target = (folder or self.bench.local) / "ftplite"
-        with ours.Library(self.bench, self.port) as library:
+        with self.library() as library:
             if folder is None:
                 warm_pages(self.bench.folder, self.size)
             done = library.do(do="get", name=self.source.name, target=str(target), **wishes)
@@ -99,7 +107,7 @@ class Ours:
         """The library, from a file to a new one; GB/s."""
         target = self.root / "up" / "ftplite.bin"
         target.unlink(missing_ok=True)
-        with ours.Library(self.bench, self.port) as library:
+        with self.library() as library:
             if not disk:
                 warm_pages(self.bench.folder, self.size)
             done = library.do(do="put", source=str(self.source), name="up/ftplite.bin", **wishes)
@@ -109,10 +117,18 @@ class Ours:
     def command_get(self, *options: str) -> float:
         """The command, to a new file; GB/s, Python's start-up included."""
         target = self.bench.local / "command"
-        command = [*ours.client_command(), *options, "127.0.0.1", str(self.port)]
-        words = [*command, "get", self.source.name, str(target)]
+        words = [*self.command(*options), "get", self.source.name, str(target)]
         warm_pages(self.bench.folder, self.size)
         seconds = timed(self.bench, words)
+        check_file(target, self.source)
+        return self.size / seconds / 1e9
+
+    def command_put(self, *options: str) -> float:
+        """The command, from a file to a new one; GB/s, Python's start-up included."""
+        target = self.root / "up" / "ftplite.bin"
+        target.unlink(missing_ok=True)
+        warm_pages(self.bench.folder, self.size)
+        seconds = timed(self.bench, [*self.command(*options), "put", str(self.source), "up/ftplite.bin"])
         check_file(target, self.source)
         return self.size / seconds / 1e9
 

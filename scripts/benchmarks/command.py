@@ -10,13 +10,14 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from . import big, checksum, fair, idle, listing, machine, memory, ports, small, start
+from . import big, checksum, fair, idle, listing, machine, memory, ports, small, start, tls
 from .frame import MIB, Bench, Settings, say, verdict_list
 
 THEMES: dict[str, tuple[Callable[[Bench], None], str]] = {
     "start": (start.run, "how long the command takes to start"),
     "big": (big.run, "one big file, beside bare loops and the peers"),
     "checksum": (checksum.run, "one big file with checksums, beside the same without"),
+    "tls": (tls.run, "one big file inside TLS, beside bare ssl sockets and the peers"),
     "small": (small.run, "many files of 1 KiB"),
     "ports": (ports.run, "tens of thousands of transfers from one host"),
     "fair": (fair.run, "others' listings while a transfer runs flat out"),

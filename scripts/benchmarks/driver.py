@@ -1,12 +1,14 @@
-"""Uses the client library in a process of its own: `python -m benchmarks.driver PORT SESSIONS`.
+"""Uses the client library in a process of its own: `python -m benchmarks.driver PORT SESSIONS DATA PIN`.
 
 Connects, says ``ready``, then does each job its input names as a line of JSON, and answers with a line of
-JSON: seconds from before the first call of the library to the end of the last one, and the bytes moved.
+JSON: seconds from before the first call of the library to the end of the last one, the bytes moved, and for
+each connection that was inside TLS since the line before, what it spoke.
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 import time
 from typing import Any
@@ -15,7 +17,19 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import react
 
 from twisted_ftplite.client import Session, connect
-from twisted_ftplite.client.session import DEFAULT, ClientReactor
+from twisted_ftplite.client.session import DEFAULT, TLS, ClientReactor
+
+spoken: list[tuple[str, str]] = []
+"""The version and suite of every handshake."""
+
+
+class Told(ssl.SSLSocket):
+    """A socket that notes what its handshake came to."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        suite = self.cipher()
+        spoken.append((self.version() or "", suite[0] if suite else ""))
 
 
 def checksum(job: dict[str, Any]) -> str | None:
@@ -63,9 +77,11 @@ async def queued(sessions: list[Session], job: dict[str, Any]) -> int:
 JOBS = {"get": get, "put": put, "many": many, "queued": queued}
 
 
-async def main(reactor: ClientReactor, port: str, count: str) -> None:
+async def main(reactor: ClientReactor, port: str, count: str, data: str, pin: str) -> None:
     """Between jobs nothing else happens here, so it may wait for its input."""
-    sessions = [await connect(reactor, "127.0.0.1", int(port)) for _ in range(int(count))]
+    tls = TLS(pins=(pin,)) if pin else None
+    ssl.SSLContext.sslsocket_class = Told
+    sessions = [await connect(reactor, "127.0.0.1", int(port), tls=tls, data=data) for _ in range(int(count))]
     print("ready", flush=True)
     for line in sys.stdin:
         job = json.loads(line)
@@ -75,7 +91,8 @@ async def main(reactor: ClientReactor, port: str, count: str) -> None:
         except FirstError as first:  # of many at once: what went wrong is inside
             first.subFailure.raiseException()
         seconds = time.perf_counter() - start
-        print(json.dumps({"seconds": seconds, "size": size}), flush=True)
+        print(json.dumps({"seconds": seconds, "size": size, "spoken": spoken}), flush=True)
+        spoken.clear()
     for session in sessions:
         await session.close()
 

@@ -56,6 +56,8 @@ class Bench:
     """On tmpfs, removed at the end."""
     stack: ExitStack
     verdicts: list[Verdict] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """What every child has in its environment besides."""
 
     @property
     def served(self) -> Path:
@@ -71,7 +73,7 @@ class Bench:
     def scope(self) -> Iterator[Bench]:
         """The same bench, whose servers end with the block."""
         with ExitStack() as stack:
-            yield Bench(self.settings, self.folder, stack, self.verdicts)
+            yield Bench(self.settings, self.folder, stack, self.verdicts, dict(self.variables))
 
     def judge(
         self, target: str, figure: float | None, limit: float, *, most: bool = False, failed: bool = False

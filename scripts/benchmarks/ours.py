@@ -57,9 +57,12 @@ def client_command() -> list[str]:
 class Library:
     """A fresh process that uses `twisted_ftplite.client`; it has connected when the block begins."""
 
-    def __init__(self, bench: Bench, port: int, sessions: int = 1) -> None:
+    def __init__(
+        self, bench: Bench, port: int, sessions: int = 1, *, data: str = "auto", pin: str = ""
+    ) -> None:
+        """``data`` is the way of data channels; with ``pin`` it demands TLS, and trusts that fingerprint."""
         need("client.session")
-        self._helper = Helper(bench, module("driver", port, sessions))
+        self._helper = Helper(bench, module("driver", port, sessions, data, pin))
 
     def __enter__(self) -> Library:
         self._helper.__enter__()
@@ -71,7 +74,7 @@ class Library:
         self._helper.__exit__(*details)
 
     def do(self, **job: Any) -> dict[str, Any]:
-        """Have it do something; returns what it measured: ``seconds`` and ``size``."""
+        """Have it do something; returns what it measured: ``seconds``, ``size``, and the TLS it spoke."""
         self._helper.tell(json.dumps(job))
         answer: dict[str, Any] = json.loads(self._helper.hear())
         return answer

@@ -15,19 +15,23 @@ FOREVER = 1e9
 MANY = 200_000
 
 
-def pyftpdlib(port: int, root: str) -> None:
-    """pyftpdlib with its own defaults, but for its limits on connections."""
+def pyftpdlib(port: int, root: str, certificate: str = "", key: str = "") -> None:
+    """pyftpdlib with its own defaults, but for its limits on connections; inside TLS with a certificate."""
+    from pyftpdlib import handlers  # type: ignore[import-untyped]
     from pyftpdlib.authorizers import DummyAuthorizer  # type: ignore[import-untyped]
-    from pyftpdlib.handlers import FTPHandler  # type: ignore[import-untyped]
     from pyftpdlib.servers import FTPServer  # type: ignore[import-untyped]
 
     logging.basicConfig(level=logging.ERROR)
     warnings.simplefilter("ignore")  # it warns of an anonymous user who may write
     users = DummyAuthorizer()
     users.add_anonymous(root, perm="elradfmwMT")
-    FTPHandler.authorizer = users
-    FTPHandler.timeout = 7200
-    server = FTPServer(("127.0.0.1", port), FTPHandler, backlog=4096)
+    handler = handlers.TLS_FTPHandler if certificate else handlers.FTPHandler
+    if certificate:
+        handler.certfile, handler.keyfile = certificate, key
+        handler.tls_control_required = handler.tls_data_required = True
+    handler.authorizer = users
+    handler.timeout = 7200
+    server = FTPServer(("127.0.0.1", port), handler, backlog=4096)
     server.max_cons, server.max_cons_per_ip = MANY, 0
     server.serve_forever()
 
@@ -84,7 +88,7 @@ def bare(port: int, root: str) -> None:
     reactor.run()
 
 
-SERVERS: dict[str, Callable[[int, str], None]] = {
+SERVERS: dict[str, Callable[..., None]] = {
     "pyftpdlib": pyftpdlib,
     "twisted.protocols.ftp": twisted_ftp,
     "aioftp": aioftp,
@@ -94,4 +98,4 @@ SERVERS: dict[str, Callable[[int, str], None]] = {
 
 if __name__ == "__main__":
     raise_open_files()
-    SERVERS[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
+    SERVERS[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

@@ -114,14 +114,14 @@ def _user() -> str:
     raise NotInstalled("no user for it")
 
 
-def vsftpd(bench: Bench) -> Server:
-    """vsftpd, anonymous and allowed to write into `up`."""
+def vsftpd(bench: Bench, *, more: str = "") -> Server:
+    """vsftpd, anonymous and allowed to write into `up`; ``more`` lines of configuration."""
     binary, port = command("vsftpd"), free_port()
     _needs_root()
     empty = bench.folder / "run" / "empty"
     empty.mkdir(mode=0o555, exist_ok=True)
     configuration = bench.folder / "run" / "vsftpd.conf"
-    configuration.write_text(VSFTPD.format(port=port, root=bench.served, run=empty, user=_user()))
+    configuration.write_text(VSFTPD.format(port=port, root=bench.served, run=empty, user=_user()) + more)
     return Server(bench, "vsftpd", port, [binary, configuration], LD_LIBRARY_PATH=_libraries())
 
 
@@ -138,12 +138,14 @@ def proftpd(bench: Bench) -> Server:
     )
 
 
-def _in_python(name: str, package: str) -> Callable[[Bench], Server]:
+def in_python(name: str, *packages: str, more: tuple[str, ...] = ()) -> Callable[[Bench], Server]:
+    """What starts one of `peer_server`'s; ``more`` are its other arguments."""
+
     def start(bench: Bench) -> Server:
-        if find_spec(package) is None:
+        if None in map(find_spec, packages):
             raise NotInstalled("not installed")
         port = free_port()
-        return Server(bench, name, port, module("peer_server", name, port, bench.served))
+        return Server(bench, name, port, module("peer_server", name, port, bench.served, *more))
 
     return start
 
@@ -151,18 +153,27 @@ def _in_python(name: str, package: str) -> Callable[[Bench], Server]:
 PEERS: dict[str, Callable[[Bench], Server]] = {
     "vsftpd": vsftpd,
     "proftpd": proftpd,
-    "pyftpdlib": _in_python("pyftpdlib", "pyftpdlib"),
-    "twisted.protocols.ftp": _in_python("twisted.protocols.ftp", "twisted"),
-    "aioftp": _in_python("aioftp", "aioftp"),
+    "pyftpdlib": in_python("pyftpdlib", "pyftpdlib"),
+    "twisted.protocols.ftp": in_python("twisted.protocols.ftp", "twisted"),
+    "aioftp": in_python("aioftp", "aioftp"),
 }
-bare_twisted = _in_python("bare", "twisted")
+bare_twisted = in_python("bare", "twisted")
 
 
 class Peer:
     """One FTP server, started when it is first measured, and what can be done with it."""
 
-    def __init__(self, bench: Bench, name: str) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        name: str,
+        start: Callable[[Bench], Server] | None = None,
+        curl_options: tuple[str, ...] = (),
+    ) -> None:
+        """``start`` makes the server, where that is not the one of `PEERS`."""
         self.bench, self.name = bench, name
+        self._start = start or PEERS[name]
+        self._curl_options = curl_options
         self._server: Server | None = None
         self._missing: Exception | None = None
 
@@ -170,7 +181,7 @@ class Peer:
     def server(self) -> Server:
         """The running server; raises `NotInstalled`."""
         if self._server is None:
-            self._server = PEERS[self.name](self.bench)
+            self._server = self._start(self.bench)
         return self._server
 
     def url(self, path: str = "") -> str:
@@ -224,15 +235,7 @@ class Peer:
     def curl_down(self, source: Path, target: Path | None) -> float:
         """Down with curl, to the null device or to a file; GB/s, curl's start-up included."""
         size = source.stat().st_size
-        words = [
-            command("curl"),
-            "-sS",
-            "--noproxy",
-            "*",
-            "-o",
-            str(target or os.devnull),
-            self.url(source.name),
-        ]
+        words = self._curl("-o", str(target or os.devnull), self.url(source.name))
         if target is not None:
             warm_pages(self.bench.folder, size)
         seconds = timed(self.bench, words)
@@ -243,7 +246,7 @@ class Peer:
     def curl_up(self, source: Path) -> float:
         """Up with curl; GB/s, curl's start-up included."""
         name, size = f"up/{self.server.name}.bin", source.stat().st_size
-        words = [command("curl"), "-sS", "--noproxy", "*", "-T", str(source), self.url(name)]
+        words = self._curl("-T", str(source), self.url(name))
         target = self._room_for(name, size)
         seconds = timed(self.bench, words)
         check_file(target, source)
@@ -251,7 +254,10 @@ class Peer:
 
     def curl_list(self) -> float:
         """The names of a small directory; seconds."""
-        return timed(self.bench, [command("curl"), "-sS", "--noproxy", "*", "-l", self.url("few/")])
+        return timed(self.bench, self._curl("-l", self.url("few/")))
+
+    def _curl(self, *words: str) -> list[str]:
+        return [command("curl"), "-sS", "--noproxy", "*", *self._curl_options, *words]
 
     def lftp(self, script: str) -> float:
         """A script of lftp on a session with this server; seconds, lftp's start-up included."""

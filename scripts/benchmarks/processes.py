@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ def environment(bench: Bench, **more: str) -> dict[str, str]:
     """The environment of every child: the checkout and these modules importable, a home of its own."""
     paths = [str(SCRIPTS), str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
     own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "HOME": str(bench.folder / "run")}
-    return {**os.environ, **own, **more}
+    return {**os.environ, **own, **bench.variables, **more}
 
 
 def free_port() -> int:
@@ -67,6 +68,15 @@ class Server:
             time.sleep(0.02)
         words = self.log.read_text(errors="replace").strip().splitlines()[-3:]
         raise RuntimeError(f"{self.name} did not start: {' / '.join(words)}")
+
+    def told(self, pattern: str, seconds: float = 10) -> str:
+        """What in its log is like ``pattern``, which it may only be about to say."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.log.read_text(errors="replace")):
+                return found[0]
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.name} says nothing like {pattern}")
 
     def processes(self) -> list[int]:
         """Its own id and those of the children it has made."""
