@@ -102,6 +102,8 @@ class ControlChannel(LineReceiver):
             self._handshake = None
             self.gone.callback(None)
             self.leave(error if isinstance(error, FTPLiteError) else ConnectionLost())
+            if isinstance(error, ConnectionLost) and not error.detail:
+                raise ConnectionLost("It broke off the handshake: it may speak no TLS there.") from error
             if isinstance(error, CancelledError) and self.session.lost is not None:
                 raise self.session.lost from error
             raise
@@ -172,7 +174,8 @@ class ControlChannel(LineReceiver):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self.gone.callback(None)
-        self.leave(ConnectionLost("The server ended the connection."))
+        told = getattr(reason.value, "args", ()) if isinstance(self.transport, SecureConnection) else ()
+        self.leave(ConnectionLost(next(filter(None, told), "The server ended the connection.")))
 
 
 def _too_late(result: object, timeout: float) -> ssl.SSLSocket:

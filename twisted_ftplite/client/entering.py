@@ -71,9 +71,7 @@ async def _agree(turns: Turns, trust: Trust, *, at_once: bool) -> None:
         await _turn_to_tls(turns, trust, starttls=True)
         await _ask(turns)
     elif trust.demand:
-        raise EncryptionRequired(
-            f"{trust.demand}, and what answers there offers none: somebody may be in between. {trust.remedy}"
-        )
+        raise EncryptionRequired(trust.demand)
 
 
 async def _turn_to_tls(turns: Turns, trust: Trust, *, starttls: bool) -> None:

@@ -70,14 +70,7 @@ async def get(shell: Shell, call: Call) -> None:
 
 async def _get_one(shell: Shell, call: Call, name: str, target: str) -> None:
     async def move(session: Session, resume: bool, progress: Progress | None) -> Transfer:
-        return await session.get(
-            name,
-            target,
-            progress=progress,
-            checksum=shell.preferences.checksum,
-            resume=resume or "continue" in call.flags,
-            preserve="preserve" in call.flags,
-        )
+        return await session.get(name, target, **_wishes(shell, call, resume, progress))
 
     kind = await shell.local(local_tree.kind, target)
     await _move(shell, "get", name, move, repeatable=kind != "other")
@@ -144,14 +137,7 @@ async def _put_one(shell: Shell, call: Call, source: str, to: str | None, own: s
         name, inside = inside, None
 
     async def move(session: Session, resume: bool, progress: Progress | None) -> Transfer:
-        return await session.put(
-            source,
-            name,
-            progress=progress,
-            checksum=shell.preferences.checksum,
-            resume=resume or "continue" in call.flags,
-            preserve="preserve" in call.flags,
-        )
+        return await session.put(source, name, **_wishes(shell, call, resume, progress))
 
     kind = await shell.local(local_tree.kind, source)
     if kind == "other" and "continue" in call.flags:
@@ -205,6 +191,16 @@ async def _check_directory(shell: Shell, name: str) -> None:
 
 
 # Both
+
+
+def _wishes(shell: Shell, call: Call, resume: bool, progress: Progress | None) -> dict[str, Any]:
+    """How a session is to move a file."""
+    return {
+        "progress": progress,
+        "checksum": shell.preferences.checksum,
+        "resume": resume or "continue" in call.flags,
+        "preserve": "preserve" in call.flags,
+    }
 
 
 def _files(shell: Shell, matches: Sequence[Match]) -> list[str]:

@@ -90,15 +90,13 @@ class Trust:
 
     @property
     def demand(self) -> str:
-        """Why there must be TLS, for people; empty where there need not be."""
+        """What to say where there is no TLS; empty where there need not be any."""
         if self._known is not None:
-            return f"{self._where} says that this server speaks TLS"
-        return "TLS was asked for" if self._tls.demanded else ""
-
-    @property
-    def remedy(self) -> str:
-        """What to do where there is none, if that should be right."""
-        return "If it is known to be right, remove that line." if self._known is not None else ""
+            return (
+                f"What answers there offers no TLS, and {self._where} says that the server has it: somebody"
+                " may be in between. If the server's people say that it is right, remove that line."
+            )
+        return "TLS was asked for, and the server offers none." if self._tls.demanded else ""
 
     def side(self) -> TLSSide:
         """How to check what answers, made once.  Raises `LocalFileTrouble`."""
@@ -159,9 +157,9 @@ class Trust:
     def _explain(self, why: str, shown: str) -> str:
         if self._known is not None:
             return (
-                f"{why} {self._where} says that an authority vouched for it before: somebody may be in"
-                " between. If the server's people say that it is right, remove that line, and"
-                f" trust the certificate with --pin {shown}"
+                f"{why} {self._where} says that an authority vouched for it before: if that was one of yours,"
+                " name it with --ca; else somebody may be in between. If the server's people say that it is"
+                f" right, remove that line, and trust the certificate with --pin {shown}"
             )
         return f"{why} If it is known to be right, trust it with --pin {shown}"
 
