@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from harness import Server, make_big
+from pki import server_files
 
 
 def empty(tree: Path) -> None:
@@ -37,6 +38,30 @@ def server(common_server: Server) -> Iterator[Server]:
     yield common_server
     assert common_server.process.poll() is None
     common_server.check()
+
+
+@pytest.fixture(scope="session")
+def common_secure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same with a certificate."""
+    folder = tmp_path_factory.mktemp("secure")
+    (folder / "tree").mkdir()
+    options = ("--stall-timeout", "1", "--connect-timeout", "0.5", *server_files(folder))
+    server = Server(folder / "tree", *options)
+    with contextlib.closing(_Stopped(server)):
+        yield server
+
+
+@pytest.fixture
+def secure(common_secure_server: Server) -> Iterator[Server]:
+    """A server with a certificate, the two files of `tree`, and an empty log."""
+    server = common_secure_server
+    empty(server.root)
+    server.log.clear()
+    (server.root / "f").write_bytes(b"small")
+    make_big(server.root)
+    yield server
+    assert server.process.poll() is None
+    server.check()
 
 
 @pytest.fixture

@@ -62,8 +62,23 @@ def is_dropped(sock: socket.socket) -> bool:
     """Whether the peer ends the connection, well or not, with nothing said before."""
     try:
         return sock.recv(65536) == b""
-    except (ConnectionError, ssl.SSLEOFError):
+    except (ConnectionError, ssl.SSLError):
         return True
+
+
+def finish(sock: socket.socket) -> None:
+    """End what is sent, inside TLS with its close, which need not be answered."""
+    if isinstance(sock, ssl.SSLSocket):
+        sock.settimeout(0)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            sock.unwrap()
+        sock.settimeout(PATIENCE)
+    cut(sock)
+
+
+def cut(sock: socket.socket) -> None:
+    """End what is sent as a link does that breaks: inside TLS without a close."""
+    socket.socket.shutdown(sock, socket.SHUT_WR)
 
 
 def reset(sock: socket.socket) -> None:
@@ -183,10 +198,15 @@ class Session:
         """Make the handshake of TLS; ``first``: before a word was said, so that the greeting is due."""
         assert self._unread == b""
         self._context, self._turned_first = context, first
-        wrapped = context.wrap_socket(self.socket, suppress_ragged_eofs=False)
-        self.socket = self._opened.enter_context(wrapped)
+        self.socket = self._opened.enter_context(self.wrap(self.socket, context))
         if first:
             self.expect(GREETING)
+
+    def wrap(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
+        """TLS on a connection to the server, as on the control channel."""
+        context = context or self._context
+        assert context is not None
+        return context.wrap_socket(sock, server_hostname=self._address[0], suppress_ragged_eofs=False)
 
     def starttls(self, context: ssl.SSLContext) -> None:
         """Turn to TLS, where no greeting comes."""
