@@ -209,7 +209,9 @@ class FileConsumer:
         if self._allowance is not None and self._granted < self._bound():
             return self._allowance.refused()
         announced = self.expected is not None and self.expected <= self.limits.max_file_size - self.held
-        return SizeMismatch() if announced else FileTooLarge()
+        if announced:
+            return SizeMismatch()
+        return FileTooLarge(f"The limit is {min(self._unannounced, self.limits.max_file_size)} bytes.")
 
     def _fail(self, error: Exception | Failure) -> None:
         self._end()

@@ -20,7 +20,6 @@ from ..errors import (
     ConnectionTimedOut,
     FileTooLarge,
     FTPLiteError,
-    LimitReached,
     LoginRequired,
     NameNotAllowed,
 )
@@ -65,6 +64,7 @@ class Call(Errand):
 
         self._user = control.visitor.user
         self._control = control
+        self._is_counted = False
         self._port: Deferred[int | None] = Deferred()
         self._completion: Deferred[None] | None = None
         self._transfer: Transfer | None = None
@@ -172,7 +172,7 @@ class Call(Errand):
 
         None: the client will connect.  Raises `LimitReached` where it has enough transfers running.
         """
-        self._count()
+        await self._count()
         self.say(self.session.answer(ready, receives=ready is Success.READY_TO_RECEIVE))
         self._transfer = self.session.transfer
         port = await self._within_stall_time(
@@ -192,21 +192,20 @@ class Call(Errand):
         own = next(iter(sorted(self.services.own_ports)), 0) if ends is None else ends.local[1]
         return self.keep_channel(await wait_passively(self.services, self.visitor, own, self.say))
 
-    def _count(self) -> None:
+    async def _count(self) -> None:
         """Let it be one of the transfers its client may have at a time, until it is over."""
         running, most = self.services.transfers, self.user.max_transfers
         if most is None:
             most = self.services.limits.max_transfers_per_user
-        if running[self.owner] >= most:
-            raise LimitReached(f"You may have {most} transfers at a time.")
-        running[self.owner] += 1
-        self.keep(self.owner, self._uncount)
+        await running.begin(self.owner, most)
+        self._is_counted = True
+        self.keep(self.owner, running.end)
 
-    def _uncount(self, owner: str) -> None:
-        running = self.services.transfers
-        running[owner] -= 1
-        if not running[owner]:
-            del running[owner]
+    def release(self) -> None:
+        """See `Errand.release`."""
+        if self._is_counted:
+            self.services.transfers.over(self.owner)
+        super().release()
 
     @property
     def announced_size(self) -> int | None:

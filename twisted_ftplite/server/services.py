@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -17,6 +16,7 @@ from ..storage.interface import Storage
 from .checksums import Checksums
 from .entry import Entry, Visitor
 from .quota import Quotas
+from .running import Running
 from .uploads import LiveUploads
 from .users import User
 
@@ -43,9 +43,7 @@ class Services:
     quotas: Quotas | None = None
     uploads: LiveUploads = field(default_factory=LiveUploads)
     checksums: Checksums = field(default_factory=Checksums)
-    transfers: Counter[str] = field(default_factory=Counter)
-    """How many run, by whose they are."""
-
+    transfers: Running = field(default_factory=Running)
     own_ports: frozenset[int] = frozenset()
     """The ports this server listens on: it never connects to itself."""
 
