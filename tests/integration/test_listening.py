@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from harness import OPENLY, Server, blocking, eventually
 from raw import MISSING, TO_SEND, UNSUPPORTED
@@ -100,3 +102,22 @@ def test_a_megabyte_of_newlines_behind_a_proxy(serve: Callable[..., Server]) -> 
         with server.session(first=HEADER % 8) as other:
             assert other.is_answered()
         assert server.cpu() - began < 1
+
+
+@blocking
+def test_tls_behind_a_proxy(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve(
+        *OPENLY, "--tls", "self", "--tls-folder", str(tmp_path), listen="haproxy:tcp:0:interface=127.0.0.1"
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with server.session(first=HEADER % 9) as session:
+        session.send("ls")
+        session.expect("FAILURE: Encryption required.")
+        session.send("starttls")
+        session.expect("SUCCESS: Begin TLS.")
+        session.socket = context.wrap_socket(session.socket)
+        assert session.is_answered()
+        session.socket.close()
+    server.logged(r" 203\.0\.113\.9:50000 noop \. SUCCESS")

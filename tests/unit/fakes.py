@@ -129,7 +129,6 @@ class Door:
         self.introducing: FTPLiteError | None = None
         self.where = ends
         self.turns_first = False
-        self.may_turn = True
         self.left: list[Guest] = []
 
     def opened(self, guest: Guest) -> FTPLiteError | None:

@@ -79,7 +79,7 @@ class ControlChannel(LineReceiver):
     @property
     def features(self) -> tuple[str, ...]:
         """What is offered to this client."""
-        return (*self.services.features, *self.visitor.features(may_turn=self._door.may_turn))
+        return (*self.services.features, *self.visitor.features)
 
     # What Twisted calls.
 
@@ -157,9 +157,10 @@ class ControlChannel(LineReceiver):
     # What the service and the running command call.
 
     def arrived(self) -> None:
-        """Its host is known."""
-        self.visitor = arrive(self.services.entry, self.transport.getPeer())
-        self._begin_session()
+        """Its host is known; inside TLS it has been since before."""
+        if self.visitor.side is None:
+            self.visitor = arrive(self.services.entry, self.transport.getPeer())
+            self._begin_session()
 
     def enter(self, user: User) -> None:
         """The client has logged in.  Raises `LimitReached` where it may not now."""
@@ -259,6 +260,7 @@ class ControlChannel(LineReceiver):
         certificates = self.services.entry.certificates
         assert certificates is not None
         clean = self.session.is_clean
+        self.visitor.address = self.transport.getPeer()  # whom a proxy has told of by now
         self.session.abandon()
         self._hold()
         self._handover.to_tls(certificates, told, clean=clean)

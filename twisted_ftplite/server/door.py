@@ -51,10 +51,6 @@ class Door(Protocol):
     def turns_first(self) -> bool:
         """Whether connections turn to TLS before a word is said."""
 
-    @property
-    def may_turn(self) -> bool:
-        """Whether they can turn to TLS at all."""
-
     def opened(self, guest: Guest) -> FTPLiteError | None:
         """A connection was made; an error where it cannot stay."""
 

@@ -97,13 +97,11 @@ class Visitor:
         anew.gate = replace(anew.gate, secure=True)
         return anew
 
-    def features(self, *, may_turn: bool) -> tuple[str, ...]:
-        """What is offered to this client because of who it is, and how it came.
-
-        ``may_turn``: the connection is one that can turn to TLS.
-        """
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What is offered to this client because of who it is, and how it came."""
         offered = []
-        if may_turn and self.side is None and self.entry.certificates is not None:
+        if self.side is None and self.entry.certificates is not None:
             offered.append("tls")
         if self.entry.accounts is not None and self.entry.accounts.has_passwords:
             offered.append("login")

@@ -127,7 +127,7 @@ class FTPLiteService(Service):
         log.info("{summary}", summary=self.summary())
         certificates = self._services.entry.certificates
         if certificates is not None:
-            log.info("Its certificate is {fingerprint}.", fingerprint=certificates.fingerprint)
+            log.info("Its certificate is {fingerprint}", fingerprint=certificates.fingerprint)
         self._sweep()
 
     def reload(self) -> None:

@@ -110,8 +110,12 @@ class Sessions:
         """What the users may do has changed, and whoever is none any more has to log in again."""
         for guest in self._open:
             name = guest.counted_user
-            if name is not None:
-                guest.visitor.become(users.get(name))
+            if name is None:
+                continue
+            user = users.get(name)
+            guest.visitor.become(user)
+            if user is None:  # nor is it his where he comes back with another secret
+                self.count_user(guest, None)
 
     def leave(self, guest: Guest) -> None:
         """A connection is gone, or has become a data channel; said again it does nothing."""
@@ -206,7 +210,6 @@ class ControlFactory(ServerFactory):
         self._sessions = sessions
         self._behind_proxy = behind_proxy
         self.turns_first = turns_first
-        self.may_turn = not behind_proxy
 
     def buildProtocol(self, addr: IAddress | None) -> ControlChannel | None:
         if self._sessions.swamped:
