@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Server, make_big
+from harness import Server, empty, make_big
 from pki import server_files
-
-
-def empty(tree: Path) -> None:
-    """Remove all that is in a folder."""
-    for each in tree.iterdir():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
 
 
 @pytest.fixture(scope="session")

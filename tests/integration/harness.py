@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sysconfig
@@ -81,6 +82,15 @@ def make_big(root: Path) -> None:
     """Make a file "big" of so many bytes."""
     with open(root / "big", "wb") as file:
         file.truncate(BIG)
+
+
+def empty(tree: Path) -> None:
+    """Remove all that is in a folder."""
+    for each in tree.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def names_in(folder: Path) -> list[str]:

@@ -97,8 +97,10 @@ class Session:
         source: str | None = None,
         receive_buffer: int | None = None,
         greeted: bool = True,
+        header: bytes = b"",
         first: bytes = b"",
     ) -> None:
+        """``header`` is a proxy's, which every connection begins with; ``first`` is said at once."""
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family)
         self.socket.settimeout(PATIENCE)
@@ -109,12 +111,14 @@ class Session:
         self._opened = contextlib.ExitStack()
         self._opened.callback(self.socket.close)
         self._unread = b""
-        self._address = address
-        self._context: ssl.SSLContext | None = None
+        self._address, self._header = address, header
+        self.context: ssl.SSLContext | None = None
+        """Inside TLS: the one that was used, and will be for data channels."""
+
         self._turned_first = False
         try:
             self.socket.connect(address)
-            self.socket.sendall(first)
+            self.socket.sendall(header + first)
             if greeted:
                 self.expect(GREETING)
         except BaseException:
@@ -197,14 +201,14 @@ class Session:
     def turn(self, context: ssl.SSLContext, *, first: bool = False) -> None:
         """Make the handshake of TLS; ``first``: before a word was said, so that the greeting is due."""
         assert self._unread == b""
-        self._context, self._turned_first = context, first
+        self.context, self._turned_first = context, first
         self.socket = self._opened.enter_context(self.wrap(self.socket, context))
         if first:
             self.expect(GREETING)
 
     def wrap(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
         """TLS on a connection to the server, as on the control channel."""
-        context = context or self._context
+        context = context or self.context
         assert context is not None
         return context.wrap_socket(sock, server_hostname=self._address[0], suppress_ragged_eofs=False)
 
@@ -237,12 +241,14 @@ class Session:
 
     def beside(self) -> Session:
         """Another connection to where this one goes, up to the same point: in the clear or inside TLS."""
-        other = self._opened.enter_context(Session(self._address, greeted=not self._turned_first))
-        if self._context is not None:
+        other = self._opened.enter_context(
+            Session(self._address, header=self._header, greeted=not self._turned_first)
+        )
+        if self.context is not None:
             if self._turned_first:
-                other.turn(self._context, first=True)
+                other.turn(self.context, first=True)
             else:
-                other.starttls(self._context)
+                other.starttls(self.context)
         return other
 
     def join(self, token: str) -> Session:

@@ -484,15 +484,30 @@ def test_beyond_loopback(serve: Callable[..., Server], tmp_path: Path, option: t
 
 
 @blocking
-def test_behind_a_proxy_nothing_turns(serve: Callable[..., Server], tmp_path: Path) -> None:
-    """There TLS would have to end at the proxy."""
+def test_behind_a_proxy(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """What it says of the client outlives the turn to TLS."""
     header = b"PROXY TCP4 203.0.113.7 203.0.113.1 50000 2121\r\n"
-    endpoint = "haproxy:tcp:0:interface=127.0.0.1"
-    server = serve(*OPENLY, "--no-require-tls", *server_files(tmp_path), listen=endpoint)
-    with server.session(first=header) as session:
-        assert "Feature: tls" not in features(session)
-        session.send("starttls", "noop")
-        session.expect(UNSUPPORTED, NOTHING)
+    options = (*OPENLY, "--max-sessions-per-host", "1", *server_files(tmp_path))
+    server = serve(*options, listen="haproxy:tcp:0:interface=127.0.0.1")
+    (server.root / "f").write_bytes(b"abc")
+    with server.session(header=header) as session:
+        session.send("ls")
+        session.expect(UNENCRYPTED)
+        session.starttls(trusting())
+        session.send("get f", "Data channel token: " + "0" * 32, "Data channel port: 5000")
+        session.expect(TO_SEND, UNSUPPORTED)
+        server.logged(r" 203\.0\.113\.7:50000 get f FAILURE")
+        with session.join(session.offer("get f", TO_SEND)) as data:
+            assert data.rest() == b"abc"
+        session.expect("File size: 3 bytes", "Transfer complete: f")
+        session.send("Transfer complete: f")
+        session.expect(TRANSFERRED)
+        with server.session(header=header) as more:
+            more.send("starttls")
+            assert more.line().startswith((CROWDED, BEGIN_TLS))
+        with server.session(header=header.replace(b"113.7", b"113.8")) as other:
+            other.starttls(trusting())
+            assert other.is_answered()
 
 
 @blocking
