@@ -326,8 +326,23 @@ def test_anybody_may_store(serve: Callable[..., Server], tmp_path: Path) -> None
             data.sendall(b"12345")
         session.send("Transfer complete: /h")
         session.expect("Transfer complete: /h", "SUCCESS: File transferred successfully.")
+        # It replaces nothing, not what it has stored itself either.
+        for name in ("/f", "/g", "/d/g"):
+            assert answer_to(session, f"put {name}").startswith("FAILURE: File exists.")
+        with server.session() as other:
+            one, two = session.begin_put("/i", 3), other.begin_put("i", 3)
+            one.sendall(b"one")
+            two.sendall(b"two")
+            one.close()
+            two.close()
+            session.send("Transfer complete: /i")
+            session.expect("Transfer complete: /i", "SUCCESS: File transferred successfully.")
+            other.send("Transfer complete: i")
+            other.expect("FAILURE: File exists.")
+        assert (server.root / "i").read_bytes() == b"one"
+        (server.root / "i").unlink()
         log_in(session, "carol")
-        assert session.get("d/g") == b"def"
+        assert session.get("/d/g") == b"def"
         assert session.ls("/") == [b"d/", b"f", b"g", b"h"]
 
 
