@@ -19,7 +19,7 @@ from accounts import (
     write_users,
 )
 from harness import OPENLY, Server, blocking, needs_root, own_network, within
-from raw import Session
+from raw import GREETING, Session
 
 NEAR = ("10.9.0.1", "fd00:9:0:1::1")
 """Where the server is reached from beyond loopback."""
@@ -52,6 +52,11 @@ class Reached:
         """A session of a host."""
         near = {"127.0.0.2": "127.0.0.1", "::1": "::1"}.get(source, NEAR[":" in source])
         return Session((near, self._ports[":" in source]), source=source, greeted=greeted)
+
+    def mapped(self, source: str) -> Session:
+        """A session of an IPv4 host by the IPv6 port."""
+        near = (f"::ffff:{NEAR[0]}", self._ports[True])
+        return Session(near, source=f"::ffff:{source}", greeted=False)
 
     def is_refused(self, source: str) -> bool:
         """Whether a host is refused at its first word."""
@@ -101,6 +106,11 @@ def test_a_host_that_fails_too_often(reach: Callable[..., Reached], network: Seq
                 assert before.ended()
             with reached.session(other) as session:
                 log_in(session, "alice")
+        # Which port it comes by makes no difference.
+        with reached.mapped("10.9.0.2") as session:
+            session.expect(TOO_MANY_FAILURES)
+        with reached.mapped("10.9.0.3") as session:
+            session.expect(GREETING)
         for loopback in ("127.0.0.2", "::1"):
             _fail(reached, loopback, 30)
             assert not reached.is_refused(loopback)
