@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from twisted_ftplite.errors import (
     PermissionDenied,
     ProtocolViolation,
 )
+from twisted_ftplite.limits import Limits
 
 SECRET = "correct horse"
 CONTENT = os.urandom(300_000)
@@ -277,16 +279,20 @@ class Liar:
 
     def __init__(self, script: Callable[[Liar, Any], None]) -> None:
         self._script = script
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(PATIENCE)
-        self.address: tuple[str, int] = self._listener.getsockname()[:2]
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE)
+        self.address: tuple[str, int] = self.listener.getsockname()[:2]
+        self.sock: socket.socket
+        """The connection that was accepted last."""
+
         self.failed: list[BaseException] = []
 
     @contextlib.contextmanager
     def accept(self) -> Iterator[Any]:
         """The next connection."""
-        connection, _ = self._listener.accept()
+        connection, _ = self.listener.accept()
         connection.settimeout(PATIENCE)
+        self.sock = connection
         with connection, connection.makefile("rwb", buffering=0) as lines:
             yield lines
 
@@ -307,7 +313,7 @@ def lying(script: Callable[[Liar, Any], None]) -> Iterator[Liar]:
         yield liar
     finally:
         thread.join()
-        liar._listener.close()
+        liar.listener.close()
         assert liar.failed == []
 
 
@@ -456,6 +462,85 @@ async def test_a_stranger_at_the_data_port(place: Path) -> None:
         async with session_with(liar.address) as session:
             await session.get("f", str(place / "f"))
     assert (place / "f").read_bytes() == b"real"
+
+
+@pytest.mark.parametrize("impostor", [False, True], ids=["the server", "an impostor"])
+@pytest.mark.parametrize("data", ["active", "passive"])
+@in_reactor
+async def test_who_is_at_the_data_channel_is_checked_too(
+    papers: Papers, place: Path, data: str, impostor: bool
+) -> None:
+    def context(*names: str) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.num_tickets = 0
+        made.load_cert_chain(papers.issue(*names))
+        return made
+
+    right = context("127.0.0.1")
+    other = context("elsewhere.example") if impostor else right
+
+    def serve_data(sock: socket.socket, token: str) -> None:
+        if data == "passive":
+            with sock.makefile("rwb", buffering=0) as clear:
+                say(clear, GREETING)
+                hear(clear, "starttls")
+                say(clear, "SUCCESS: Begin TLS.")
+        with (
+            other.wrap_socket(sock, server_side=True) as inside,
+            inside.makefile("rwb", buffering=0) as lines,
+        ):
+            if data == "passive":
+                hear(lines, f"Data channel token: {token}")
+                say(lines, JOINED)
+            else:
+                hear(lines, f"Data channel token: {token[:16]}")
+                say(lines, f"Data channel token: {token[16:]}")
+            lines.write(b"content")
+            inside.settimeout(0)
+            with contextlib.suppress(ssl.SSLWantReadError):  # the answer is not waited for
+                inside.unwrap()
+
+    def script(liar: Liar, clear: Any) -> None:
+        say(clear, GREETING)
+        offer(clear, "tls", "passive", "token")
+        hear(clear, "starttls")
+        say(clear, "SUCCESS: Begin TLS.")
+        with (
+            right.wrap_socket(liar.sock, server_side=True) as inside,
+            inside.makefile("rwb", buffering=0) as lines,
+        ):
+            offer(lines, "passive", "token")
+            hear(lines, "get f")
+            token = TOKEN if data == "passive" else token_of(lines)
+            port = port_of(lines)
+            say(lines, TO_SEND, "File size: 7 bytes")
+            if data == "passive":
+                say(lines, "Data channel port: 1", f"Data channel token: {token}")
+                sock, _ = liar.listener.accept()
+            else:
+                sock = socket.create_connection(("127.0.0.1", int(port)))
+            sock.settimeout(PATIENCE)
+            with sock:
+                if impostor:
+                    with pytest.raises(ssl.SSLError, match=r"(?i)certificate|eof"):
+                        serve_data(sock, token)
+                    hear(lines, "abort")
+                    say(lines, "FAILURE: Transfer cancelled.")
+                else:
+                    serve_data(sock, token)
+                    finish(lines)
+            with contextlib.suppress(OSError):
+                lines.read()
+
+    limits = Limits(connect_timeout=1)
+    with lying(script) as liar:
+        async with session_with(liar.address, tls=TLS(papers.ca), data=data, limits=limits) as session:
+            if impostor:
+                with pytest.raises(CertificateRefused):
+                    await session.get("f", str(place / "f"))
+            else:
+                await session.get("f", str(place / "f"))
+    assert os.listdir(place) == ([] if impostor else ["f"])
 
 
 @in_reactor
