@@ -73,6 +73,7 @@ def run(arguments: list[str]) -> int:
     chosen = [TARGETS[name] for name in options.targets or TARGETS]
     parts = sum(each.share for each in chosen)
     rows = []
+    known = set((options.folder / "findings").glob("*"))
     try:
         for target in chosen:
             rows.append(fuzz(target, options.seconds * target.share / parts, options.seed, options.folder))
@@ -80,7 +81,7 @@ def run(arguments: list[str]) -> int:
         print("fuzz: interrupted", file=sys.stderr)
         return 130
     print(markdown("Fuzzing", ["target", "seconds", "runs", "edges", "MiB", "findings"], rows), flush=True)
-    for file in sorted((options.folder / "findings").glob("*.txt")):
+    for file in sorted(set((options.folder / "findings").glob("*.txt")) - known):
         print(f"- {file.with_suffix('')}: {file.read_text(encoding='utf-8').splitlines()[0]}")
     return 1 if any(row.findings for row in rows) else 0
 

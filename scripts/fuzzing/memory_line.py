@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from tests.unit.fakes import Door, HandReactor, HandTransport
 from tests.unit.flow_cases import pair, reset
+from twisted_ftplite.flow import tcp
 from twisted_ftplite.flow.handshake import TLSSide
 from twisted_ftplite.flow.pipes import Pipes
 from twisted_ftplite.flow.workers import InlineWorkers
@@ -181,7 +182,7 @@ class Joiner:
     def __init__(self, services: Services, token: bytes | None, content: bytes, *, ends: bool) -> None:
         ours, self._theirs = pair()
         control = ControlChannel(Door(), services)
-        self._connection = _Loopback(ours, control, services.reactor)
+        self._connection = Loopback(ours, control, services.reactor)
         control.makeConnection(self._connection)
         self._connection.startReading()
         self._theirs.sendall((token or _TOKEN + b"0" * 32) + b"\n" + content)
@@ -200,12 +201,13 @@ class Joiner:
             self._connection.connectionLost(Failure(ConnectionDone()))
 
 
-class _Loopback(Connection):
+class Loopback(Connection):
     """A connection of Twisted's without a port that has accepted it."""
 
     def __init__(self, sock: socket.socket, control: ControlChannel, reactor: Any) -> None:
         super().__init__(sock, control, reactor)
         self.connected = True
+        tcp.tune_control(self, LIMITS.control_read)
         self.logstr = "loopback"
 
     def getPeer(self) -> IPv4Address:

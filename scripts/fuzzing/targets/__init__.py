@@ -34,6 +34,7 @@ TARGETS = {
         Target("lines", "lines, arguments, values and listings", 2, words.listing_words),
         Target("session", "the server's session core, under a host that does anything", 3, words.words),
         Target("login", "a control channel: logins, TLS, tokens, passive transfers", 4, words.words),
+        Target("tls", "the change to TLS over loopback, and what comes inside it", 3, words.words),
         Target("client", "the client's session core, under a server that says anything", 2, words.words),
         Target("users", "the users file", 1, words.users_words),
     )

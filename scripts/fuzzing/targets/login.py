@@ -9,6 +9,7 @@ from twisted_ftplite.errors import ServerShuttingDown, TooManyConnections
 from twisted_ftplite.protocol.lines import Command, Status, Success, decode
 from twisted_ftplite.protocol.order import Kind, State, classify
 from twisted_ftplite.server.entry import Entry
+from twisted_ftplite.server.services import Services
 from twisted_ftplite.server.users import anonymous
 
 from ..logs import Watch
@@ -27,7 +28,7 @@ def run(data: bytes) -> None:
     (offered, entry, way, manner), body = head(data, 4)
     features = tuple(word for each in FEATURES if each in bits(offered, FEATURES) for word in _words(each))
     with Watch() as watch:
-        services = new_services(features, lambda made: _demand(made, entry, way))
+        services = new_services(features, lambda made: demand(made, entry, way))
         visit = Visit(services, far=bool(manner & 1), names=NAMES[: manner >> 2 & 3], secure=bool(manner & 2))
         joiners: list[Joiner] = []
         try:
@@ -40,12 +41,14 @@ def run(data: bytes) -> None:
         finally:
             for joiner in joiners:
                 joiner.close()
-        _look_behind(visit)
+        visit.lose()
+        look_behind(services)
+        must(visit.door.left, "the door was not told that it left")
         said = b"\n".join(visit.said).decode()
         del visit, joiners, services
         gc.collect()  # what nobody waits for is told of when it goes
     watch.raise_failures()
-    _hides(body, watch.text() + said)
+    hides(body, watch.text() + said)
 
 
 def seeds() -> Iterator[bytes]:
@@ -74,7 +77,7 @@ def _words(feature: str) -> tuple[str, ...]:
     return ("noop", "help") if feature == "noop help" else (feature,)
 
 
-def _demand(entry: Entry, choice: int, way: int) -> None:
+def demand(entry: Entry, choice: int, way: int) -> None:
     """What the server demands."""
     access = ("write", "read", "drop", None)[choice & 3]
     entry.anonymous = None if access is None else anonymous(access)
@@ -146,20 +149,18 @@ def _is_final(line: bytes) -> bool:
     return isinstance(message, Status) and not any(map(message.says, READY))
 
 
-def _look_behind(visit: Visit) -> None:
+def look_behind(services: Services) -> None:
     """When all is over, nothing is left of it."""
-    services = visit.services
-    visit.lose()
-    for _ in range(3):
-        visit.wait(WAITS[-1])
+    for _ in range(6):
+        services.reactor.advance(WAITS[-1])  # type: ignore[attr-defined]
+        services.reactor.turn(0)  # type: ignore[attr-defined]
     must(not any(vars(services.transfers).values()), "a transfer is counted that is over")
     must(not len(services.entry.passive), "a token is good for a transfer that is over")
     must(not services.reactor.readers and not services.reactor.writers, "a descriptor is watched for nobody")
     must(not services.reactor.getDelayedCalls(), "a timer runs for nobody")
-    must(visit.door.left, "the door was not told that it left")
 
 
-def _hides(body: bytes, told: str) -> None:
+def hides(body: bytes, told: str) -> None:
     """A password is told nowhere, unless the client told it elsewhere too."""
     wire = b"".join(each for each in split(body) if isinstance(each, bytes))
     elsewhere = [line for line in wire.split(b"\n") if not _is_password(line)]
