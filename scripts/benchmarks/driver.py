@@ -38,6 +38,14 @@ def checksum(job: dict[str, Any]) -> str | None:
     return None if told == "none" else told
 
 
+def forget_tokens(sessions: list[Session]) -> None:
+    """Be a client that has not heard that the server lists ``token``: what that costs cannot be told else."""
+    for session in sessions:
+        offered = session._turns.services.offered
+        if offered is not None:
+            offered.pop("token", None)
+
+
 async def get(sessions: list[Session], job: dict[str, Any]) -> int:
     """One file."""
     done = await sessions[0].get(job["name"], job["target"], checksum=checksum(job))
@@ -85,6 +93,8 @@ async def main(reactor: ClientReactor, port: str, count: str, data: str, pin: st
     print("ready", flush=True)
     for line in sys.stdin:
         job = json.loads(line)
+        if job.get("token") == "no":
+            forget_tokens(sessions)
         start = time.perf_counter()
         try:
             size = await JOBS[job["do"]](sessions, job)

@@ -13,6 +13,7 @@ from .frame import Bench, Case, Table
 from .machine import make_small_files
 from .peers import Peer
 from .processes import Server
+from .secure import Secured
 from .steps import Steps, finish, together
 from .wire import Session, connect
 
@@ -20,7 +21,9 @@ SESSIONS = 8
 ONE, EIGHT = "ftplite library, 1 session", f"ftplite library, {SESSIONS} sessions"
 QUEUED = "ftplite library, 1 session, all asked for at once"
 NONE, DEFAULT = ", no checksum", ", xxh128 as by default"
+NO_TOKENS, INSIDE = ", no tokens", ", inside TLS"
 RAW_ONE, RAW_EIGHT = "bare client, 1 session", f"bare client, {SESSIONS} sessions"
+RAW_PROVED = RAW_ONE + ", with tokens"
 AHEAD, BLIND = "bare client, 1 session, next sent with completion", "bare client, 1 session, 16 sent ahead"
 BLIND_EIGHT = f"bare client, {SESSIONS} sessions, 16 sent ahead each"
 
@@ -35,6 +38,7 @@ class Small:
         self.names = [f"small/{each}" for each in self.files]
         self.contents = [(self.source / each).read_bytes() for each in self.files]
         self._server: Server | None = None
+        self._secured: tuple[Server, str] | None = None
 
     @property
     def port(self) -> int:
@@ -75,11 +79,23 @@ class Small:
     def library(self, count: int, job: str = "many", **wishes: str) -> float:
         """The library, ``count`` sessions that were greeted before the clock starts; files a second.
 
-        What they ask of the server before the first file is in it: its features, for a checksum.
+        With tokens, as by default, unless the wish ``token`` is ``no``.
         """
         self.fresh()
         with ours.Library(self.bench, self.port, count) as library:
-            done = library.do(do=job, names=self.names, into=str(self.target), **wishes)
+            return self._fetch(library, job, wishes)
+
+    def inside_tls(self, **wishes: str) -> float:
+        """The same in one session inside TLS, with a handshake for each file."""
+        self.fresh()
+        if self._secured is None:
+            self._secured = Secured(self.bench).server()
+        server, pin = self._secured
+        with ours.Library(self.bench, server.port, pin=pin) as library:
+            return self._fetch(library, "many", wishes)
+
+    def _fetch(self, library: ours.Library, job: str, wishes: dict[str, str]) -> float:
+        done = library.do(do=job, names=self.names, into=str(self.target), **wishes)
         self.check(self.target / "small")
         return len(self.names) / float(done["seconds"])
 
@@ -102,6 +118,7 @@ def run(bench: Bench) -> None:
         "lftp, 1 session, pyftpdlib": lambda: small.lftp(pyftpdlib, 1),
         "lftp, 4 sessions, pyftpdlib": lambda: small.lftp(pyftpdlib, 4),
         RAW_ONE: lambda: small.raw(1, Session.get_each),
+        RAW_PROVED: lambda: small.raw(1, Session.get_each_proved),
         RAW_EIGHT: lambda: small.raw(SESSIONS, Session.get_each),
         AHEAD: lambda: small.raw(1, Session.get_ahead),
         BLIND: lambda: small.raw(1, Session.get_blindly),
@@ -111,6 +128,9 @@ def run(bench: Bench) -> None:
         cases[ONE + ending] = partial(small.library, 1, **wishes)
         cases[EIGHT + ending] = partial(small.library, SESSIONS, **wishes)
         cases[QUEUED + ending] = partial(small.library, 1, "queued", **wishes)
+    for label, count in ((ONE, 1), (EIGHT, SESSIONS)):
+        cases[label + NONE + NO_TOKENS] = partial(small.library, count, checksum="none", token="no")
+    cases[ONE + NONE + INSIDE] = partial(small.inside_tls, checksum="none")
     title = f"{len(small.names):,} files of 1 KiB, down to files on tmpfs"
     table = Table(title, "files/s", "lftp, 1 session, vsftpd").run(cases, bench.settings.runs)
     for label in (ONE + NONE, ONE + DEFAULT, RAW_ONE, AHEAD):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
 
 from .steps import Refused, Steps, finish, limit_waits, send_file, store, swallow
 
+TOKEN = b"Data channel token: %s\n"
 READY, DONE, LISTED = "Ready to send.", "File transferred successfully.", "Listing complete."
 
 
@@ -61,10 +63,12 @@ class Session:
         limit_waits(data)
         return data
 
-    def _data(self) -> Steps[bytes]:
+    def _data(self, token: str = "") -> Steps[bytes]:
         data = yield from self.accept()
         with data:
             pieces: list[bytes] = []
+            if token:
+                pieces.append((yield from self._prove(data, token)))
             while True:
                 yield data
                 piece = data.recv(65536)
@@ -72,26 +76,40 @@ class Session:
                     return b"".join(pieces)
                 pieces.append(piece)
 
+    def _prove(self, data: socket.socket, token: str) -> Steps[bytes]:
+        """Say our half of the token, hear the server's; returns what came behind that."""
+        data.sendall(TOKEN % token[:16].encode())
+        wanted, heard = TOKEN % token[16:].encode(), b""
+        while len(heard) < len(wanted):
+            yield data
+            piece = data.recv(65536)
+            if not piece:
+                raise Refused("the server does not prove itself")
+            heard += piece
+        if not heard.startswith(wanted):
+            raise Refused("the server proves something else")
+        return heard.removeprefix(wanted)
+
     def size(self) -> Steps[int]:
         """The announced size."""
         rest = yield from self.expect("File size: ")
         return int(rest.removesuffix(" bytes"))
 
-    def _sent(self, name: str) -> Steps[bytes]:
+    def _sent(self, name: str, token: str = "") -> Steps[bytes]:
         """Steps 4 to 7 of a small `get`: its bytes, whole by the server's size and completion."""
-        contents = yield from self._data()
+        contents = yield from self._data(token)
         size = yield from self.size()
         if size != len(contents):
             raise Refused(f"{name}: {len(contents)} bytes of {size}")
         yield from self.expect(f"Transfer complete: {name}")
         return contents
 
-    def get(self, name: str) -> Steps[bytes]:
+    def get(self, name: str, token: str = "") -> Steps[bytes]:
         """One small file, each word after the answer to the one before it."""
         self.control.sendall(b"get %s\n" % name.encode())
         yield from self.success(READY)
-        self.control.sendall(self.port)
-        contents = yield from self._sent(name)
+        self.control.sendall((TOKEN % token.encode() if token else b"") + self.port)
+        contents = yield from self._sent(name, token)
         self.control.sendall(b"Transfer complete: %s\n" % name.encode())
         yield from self.success(DONE)
         return contents
@@ -132,6 +150,12 @@ class Session:
             contents = yield from self.get(name)
             if into is not None:
                 store(into / name, contents)
+
+    def get_each_proved(self, names: list[str], into: Path) -> Steps[None]:
+        """The same with tokens."""
+        for name in names:
+            contents = yield from self.get(name, os.urandom(16).hex())
+            store(into / name, contents)
 
     def ls(self, path: str) -> Steps[list[str]]:
         """A listing, the port sent along with the request."""
