@@ -15,6 +15,7 @@ from zope.interface import implementer
 from ..errors import Broken, ConnectionLost, ConnectionRefused
 from ..protocol.lines import Status, Success, decode, encode_command
 from ..protocol.tokens import encode_token, halves, proves
+from . import tcp
 from .channel import DataChannel
 from .reactor import Reactor
 from .secure import SecureDataChannel, TLSSide, handshake
@@ -34,6 +35,7 @@ class Talk:
     """
 
     def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
+        tcp.tune_data(sock)  # each line is waited for
         self._reactor = reactor
         self._socket = sock
         self._unread = b""

@@ -65,9 +65,8 @@ class ControlChannel(LineReceiver):
         self._door = door
         self._performer = Performer(services, self, self._conclude)
         self._handover = Handover(services, self)
-        self._introduced = self._obeying = self._receiving = self._congested = self._left = (
-            self._heard_out
-        ) = False
+        self._introduced = self._obeying = self._receiving = False
+        self._congested = self._left = self._heard_out = False
         self._deadline: IDelayedCall | None = None
         self._next_look: IDelayedCall | None = None
 
