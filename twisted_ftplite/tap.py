@@ -15,7 +15,7 @@ from twisted.application.service import IService
 
 from .server import policy, privileges, sandbox
 from .server.config import DEFAULT_ENDPOINT, CannotStart, Config
-from .server.options import Options, limits_of, quit_with
+from .server.options import Options, limits_of, quit_with, tuning_of
 from .server.service import FTPLiteService
 from .storage.unnamed import process_umask
 
@@ -37,6 +37,7 @@ def makeService(options: Mapping[str, Any]) -> IService:
     try:
         config = _with_certificate(_configure(options, twistd), options)
         policy.check_words(config)
+        policy.check_tuning(config)
         policy.check_files(config, [config.root])
         service = FTPLiteService(reactor, config)  # type: ignore[arg-type]
         policy.check_files(config, service.roots)
@@ -60,6 +61,7 @@ def _configure(options: Mapping[str, Any], twistd: Mapping[str, Any]) -> Config:
         endpoints=tuple(options["listen"]) or (DEFAULT_ENDPOINT,),
         umask=process_umask() if umask is None else umask,
         limits=limits_of(options),
+        tuning=tuning_of(options),
         anonymous="read" if options["read-only"] else options["anonymous"],
         users=_check_file("users", options["users"]),
         client_ca=_check_file("client-ca", options["client-ca"]),

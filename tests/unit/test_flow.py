@@ -29,6 +29,7 @@ from twisted_ftplite.errors import (
     UnexpectedMessage,
 )
 from twisted_ftplite.flow import tcp
+from twisted_ftplite.flow.addresses import plain_host, same_host
 from twisted_ftplite.flow.channel import DataChannel
 from twisted_ftplite.flow.movement import move
 from twisted_ftplite.flow.opening import ConnectBack, Listen
@@ -865,10 +866,10 @@ class TCPTests(SynchronousTestCase):
             ("127.0.0.1", "127.0.0.2", False),
             ("::1", "127.0.0.1", False),
         ]:
-            assert tcp.same_host((one, 1), (other, 2)) is same
-            assert tcp.same_host((other, 1), (one, 2)) is same
+            assert same_host((one, 1), (other, 2)) is same
+            assert same_host((other, 1), (one, 2)) is same
         with pytest.raises(ValueError, match="address"):
-            tcp.plain_host("localhost")
+            plain_host("localhost")
 
     def test_ports_are_shared_between_peers(self) -> None:
         """Without IP_BIND_ADDRESS_NO_PORT bind(2) would take a port."""

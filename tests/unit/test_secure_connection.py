@@ -25,6 +25,7 @@ from tests.unit.tls_cases import TurningReactor, end, give, refuse, secure, secu
 from twisted_ftplite.errors import ConnectionLost
 from twisted_ftplite.flow import tcp
 from twisted_ftplite.flow.secure import SecureConnection
+from twisted_ftplite.flow.taking import take_socket
 
 MUCH = b"0123456789abcdef" * 100_000
 
@@ -353,13 +354,13 @@ class TakeSocketTests(SynchronousTestCase):
     def test_it_goes_on_elsewhere(self) -> None:
         transport = self.transport(self.hearer)
         transport.registerProducer(self.hearer, True)
-        self.check(tcp.take_socket(transport))
+        self.check(take_socket(transport))
         assert transport.fileno() == -1
 
     def test_behind_what_was_written(self) -> None:
         transport = self.transport(self.hearer)
         transport.write(b"Begin TLS.\n")
-        taken = tcp.take_socket(transport)
+        taken = take_socket(transport)
         assert self.peer.recv(100) == b"Begin TLS.\n"
         self.check(taken)
 
@@ -369,14 +370,14 @@ class TakeSocketTests(SynchronousTestCase):
         wrapper = ProtocolWrapper(factory, self.hearer)
         self.transport(wrapper)
         assert list(factory.protocols) == [wrapper]
-        self.check(tcp.take_socket(wrapper))
+        self.check(take_socket(wrapper))
         assert not factory.protocols
 
     def test_not_with_bytes_unsent(self) -> None:
         transport = self.transport(self.hearer)
         transport.write(MUCH * 10)
         with pytest.raises(ConnectionLost):
-            tcp.take_socket(transport)
+            take_socket(transport)
         self.reactor.turn()
         assert [type(each) for each in self.hearer.ends] == [ConnectionAborted]
         with pytest.raises(ConnectionResetError):
@@ -386,12 +387,12 @@ class TakeSocketTests(SynchronousTestCase):
         transport = self.transport(self.hearer)
         transport.loseConnection()
         with pytest.raises(ConnectionLost):
-            tcp.take_socket(transport)
+            take_socket(transport)
         self.reactor.turn()
         assert len(self.hearer.ends) == 1
 
     def test_not_of_what_is_no_tcp_connection(self) -> None:
         transport = HandTransport()
         with pytest.raises(ConnectionLost):
-            tcp.take_socket(transport)
+            take_socket(transport)
         assert transport.disconnecting or transport.disconnected

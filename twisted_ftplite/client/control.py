@@ -18,6 +18,7 @@ from ..flow import tcp
 from ..flow.handshake import TLSSide, handshake
 from ..flow.reactor import Reactor
 from ..flow.secure import SecureConnection
+from ..flow.taking import take_socket
 from ..limits import Limits
 from ..protocol.client import ClientSession, Event, Exchange, Over
 from ..protocol.options import Options
@@ -93,7 +94,7 @@ class ControlChannel(LineReceiver):
         await deferLater(self._reactor, 0)  # the transport must have come back from reading
         if self.session.lost is not None:
             raise self.session.lost
-        sock = tcp.take_socket(self.transport)
+        sock = take_socket(self.transport)
         self._handshake = handshake(self._reactor, sock, side)
         self._handshake.addTimeout(self._limits.connect_timeout, self._reactor, _too_late)
         try:

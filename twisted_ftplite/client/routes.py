@@ -11,7 +11,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from ..flow.tcp import SocketAddress, plain_host, same_host
+from ..flow.addresses import plain_host, same_host
+from ..flow.tcp import SocketAddress
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

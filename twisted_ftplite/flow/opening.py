@@ -25,10 +25,12 @@ from ..errors import (
     LimitReached,
 )
 from . import tcp
+from .addresses import same_host
 from .channel import DataChannel
 from .reactor import Reactor
 from .talk import Introduce, Talk, begin
 from .tcp import SocketAddress
+from .tuning import PLAIN, Tuning
 
 __all__ = ["ConnectBack", "ConnectPassive", "DataChannelFactory", "Listen", "Reactor"]
 
@@ -60,6 +62,7 @@ class ConnectBack:
         port: int,
         timeout: float,
         introduce: Introduce | None = None,
+        tuning: Tuning = PLAIN,
     ) -> None:
         """``introduce`` is done within the same ``timeout`` seconds; what it raises, `open` fails with."""
         self._reactor = reactor
@@ -67,6 +70,7 @@ class ConnectBack:
         self._peer = (peer[0], port, *peer[2:])
         self._timeout = timeout
         self._introduce = introduce
+        self._tuning = tuning
         self._socket: socket.socket | None = None
         self._deadline: IDelayedCall | None = None
         self._introduced: Deferred[DataChannel] | None = None
@@ -79,7 +83,7 @@ class ConnectBack:
         except OSError as error:
             self._settle(error.errno or errno.EIO)
             return self._opened
-        outcome = tcp.begin_connect(self._socket, self._local, self._peer)
+        outcome = tcp.begin_connect(self._socket, self._local, self._peer, self._tuning)
         if outcome is None:
             self._start_clock()
             self._reactor.addWriter(self)
@@ -159,9 +163,10 @@ class ConnectPassive(ConnectBack):
         peer: SocketAddress,
         timeout: float,
         introduce: Introduce,
+        tuning: Tuning = PLAIN,
     ) -> None:
         """``local`` and ``peer`` are the ends of the control channel."""
-        super().__init__(reactor, local, peer, peer[1], timeout, introduce)
+        super().__init__(reactor, local, peer, peer[1], timeout, introduce, tuning)
 
 
 @implementer(IReadDescriptor)
@@ -181,6 +186,7 @@ class Listen:
         peer: SocketAddress,
         timeout: float,
         ports: tuple[int, int] = (0, 0),
+        tuning: Tuning = PLAIN,
     ) -> None:
         self._reactor = reactor
         self._peer = peer
@@ -190,7 +196,7 @@ class Listen:
         self._introduce: Introduce | None = None
         self._introducing: list[Deferred[None]] = []
         self._refused: CertificateRefused | None = None
-        self._socket: socket.socket | None = _bind(local, ports)
+        self._socket: socket.socket | None = _bind(local, ports, tuning)
         self.port: int = self._socket.getsockname()[1]
         """The port to announce.  It listens from the start, so that no announcement comes too early."""
 
@@ -219,7 +225,7 @@ class Listen:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._fail(LimitReached("No descriptors left."))
             return
-        if not tcp.same_host(address, self._peer):
+        if not same_host(address, self._peer):
             sock.close()
             return
         sock.setblocking(False)
@@ -283,12 +289,12 @@ class Listen:
         return opened
 
 
-def _bind(local: SocketAddress, ports: tuple[int, int]) -> socket.socket:
+def _bind(local: SocketAddress, ports: tuple[int, int], tuning: Tuning) -> socket.socket:
     """A listening socket on the first port of the range that is free.  Raises `LimitReached`."""
     problem: OSError | None = None
     for port in range(ports[0], ports[1] + 1):
         try:
-            return tcp.listen_on(local, port)
+            return tcp.listen_on(local, port, tuning)
         except OSError as error:
             problem = error
     reason = os.strerror(problem.errno or 0) if problem is not None else "the range is empty"

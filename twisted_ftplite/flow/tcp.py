@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 import struct
 import sys
+from contextlib import suppress
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort, ITCPTransport
-from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection, Port
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.python.failure import Failure
 
 from ..errors import ConnectionLost
+from .tuning import PLAIN, Tuning
 
 Socket = socket.socket
 
@@ -33,6 +31,13 @@ _LISTEN_BACKLOG = 4096
 
 _TCP_CLOSE = 7
 """tcp_info(7): ``tcpi_state``, the first byte, of a connection that is no more."""
+
+_DOUBLING = 2 if sys.platform == "linux" else 1
+"""socket(7): Linux gives twice the buffer that is asked for, and tells so."""
+
+_MOST_MILLISECONDS = 2**31 - 1
+_MOST_SECONDS = 32767
+"""tcp(7): of a user timeout; between keepalives."""
 
 _BYTES_ACKED_END = 128
 """tcp_info(7): ``tcpi_bytes_acked`` is the 64 bits that end here."""
@@ -76,9 +81,12 @@ def bind_any_port(sock: socket.socket, local: SocketAddress) -> None:
     sock.bind((local[0], 0, *local[2:]))
 
 
-def begin_connect(sock: socket.socket, local: SocketAddress, peer: SocketAddress) -> int | None:
+def begin_connect(
+    sock: socket.socket, local: SocketAddress, peer: SocketAddress, tuning: Tuning = PLAIN
+) -> int | None:
     """Connect to ``peer`` from ``local``'s address and any port; answers as `outcome_of_connect` does."""
     try:
+        prepare_data(sock, tuning)
         bind_any_port(sock, local)
         problem = sock.connect_ex(peer)
     except OSError as error:
@@ -108,10 +116,14 @@ def close_with_reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def listen_on(local: SocketAddress, port: int) -> socket.socket:
-    """A listening socket on ``local``'s address; ``port`` 0 takes any.  Raises ``OSError``."""
+def listen_on(local: SocketAddress, port: int, tuning: Tuning = PLAIN) -> socket.socket:
+    """A socket that listens for a data channel on ``local``'s address; ``port`` 0 takes any.
+
+    What it accepts inherits its options.  Raises ``OSError``.
+    """
     made = new_socket(local)
     try:
+        prepare_data(made, tuning)
         if port:  # one of a given range, which may lie in TIME_WAIT
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((local[0], port, *local[2:]))
@@ -120,6 +132,34 @@ def listen_on(local: SocketAddress, port: int) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def prepare_data(sock: socket.socket, tuning: Tuning) -> None:
+    """Options of what is to be a data channel, before it connects or listens: windows are scaled then.
+
+    On one that is connected already the rest still counts.  Raises ``OSError``.
+    """
+    if not _is_tcp(sock):
+        return
+    _set(sock, socket.SOL_SOCKET, "SO_SNDBUF", tuning.send_buffer)
+    _set(sock, socket.SOL_SOCKET, "SO_RCVBUF", tuning.receive_buffer)
+    _set(sock, socket.IPPROTO_TCP, "TCP_MAXSEG", tuning.mss)
+    _set(sock, socket.IPPROTO_TCP, "TCP_NOTSENT_LOWAT", tuning.unsent)
+    _set(sock, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _milliseconds(tuning.user_timeout))
+    if tuning.congestion is not None:
+        _set(sock, socket.IPPROTO_TCP, "TCP_CONGESTION", tuning.congestion.encode())
+    _mark(sock, tuning.dscp_data)
+
+
+def convert_to_data(sock: socket.socket, tuning: Tuning) -> None:
+    """The same of what was a control channel.  Raises `ConnectionLost`, and the socket is closed."""
+    try:
+        if tuning.dscp_data is None and tuning.dscp_control is not None:
+            _mark(sock, 0)
+        prepare_data(sock, tuning)
+    except OSError as error:
+        sock.close()
+        raise ConnectionLost from error
 
 
 def tune_data(sock: socket.socket) -> None:
@@ -134,50 +174,84 @@ def tune_records(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
 
-def deepen_backlog(port: IListeningPort) -> None:
-    """Let many connections wait to be accepted: Twisted's 50 overflow, and each lost one waits 1 s."""
-    if isinstance(port, Port):
+def tune_port(port: IListeningPort, tuning: Tuning, *, deepen: bool) -> None:
+    """Options of a port for control channels, which may turn into data channels: those that need be early.
+
+    ``deepen`` lets many connections wait to be accepted: Twisted's 50 overflow, and each lost one waits 1 s.
+    """
+    if not isinstance(port, Port):
+        return
+    if _is_tcp(port.socket):
+        _set(port.socket, socket.SOL_SOCKET, "SO_RCVBUF", tuning.receive_buffer)
+        _set(port.socket, socket.IPPROTO_TCP, "TCP_MAXSEG", tuning.mss)
+        _mark(port.socket, tuning.dscp_control)
+    if deepen:
         port.socket.listen(_LISTEN_BACKLOG)
 
 
-def tune_control(transport: ITCPTransport, read_size: int) -> None:
+def tune_control(transport: ITCPTransport, read_size: int, tuning: Tuning = PLAIN) -> None:
     """Options of a control channel; ``read_size`` is how many bytes are taken from it at a time."""
     transport.setTcpNoDelay(True)
     inner = transport.transport if isinstance(transport, ProtocolWrapper) else transport
     if isinstance(inner, Connection):
         inner.bufferSize = read_size
+    sock = _socket_of(inner)
+    if sock is None or not _is_tcp(sock):
+        return
+    with suppress(OSError):  # reset already, as will be told
+        _mark(sock, tuning.dscp_control)
+        if tuning.user_timeout is not None:
+            _keep_alive(sock, tuning.user_timeout)
 
 
-def take_socket(transport: ITCPTransport) -> socket.socket:
-    """Take the socket out of a transport of Twisted's.
-
-    The caller owns it, and the protocol hears nothing more.  To be called in a later turn than the one in
-    which the transport read: until then the reactor still has to do with it.  Raises `ConnectionLost`, and
-    the transport is aborted, where it has bytes unsent, is closing, or is no TCP connection of our own.
-    """
-    inner = transport.transport if isinstance(transport, ProtocolWrapper) else transport
-    if not isinstance(inner, Connection) or not _is_flushed(inner):
-        transport.abortConnection()
-        raise ConnectionLost
-    if isinstance(transport, ProtocolWrapper):
-        transport.wrappedProtocol = Protocol()
-    else:
-        inner.protocol = Protocol()
-    inner.unregisterProducer()
-    inner.stopReading()
-    inner.stopWriting()
-    taken = inner.socket
-    inner.socket = socket.socket(taken.family, socket.SOCK_STREAM)  # for Twisted to shut down and close
-    inner.fileno = inner.socket.fileno
-    inner.connectionLost(Failure(ConnectionDone()))
-    return taken
+def _keep_alive(sock: socket.socket, user_timeout: float) -> None:
+    """Ask a silent peer's kernel from half of the time on, and give it up at its end."""
+    _set(sock, socket.SOL_SOCKET, "SO_KEEPALIVE", 1)
+    _set(sock, socket.IPPROTO_TCP, "TCP_KEEPIDLE", _whole_seconds(user_timeout / 2))
+    _set(sock, socket.IPPROTO_TCP, "TCP_KEEPINTVL", _whole_seconds(user_timeout / 8))
+    _set(sock, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _milliseconds(user_timeout))
 
 
-def _is_flushed(transport: Connection) -> bool:
-    """Whether it is open, and all that was written is sent, now."""
-    flush(transport)
-    unsent = len(transport.dataBuffer) > transport.offset or bool(transport._tempDataBuffer)
-    return bool(transport.connected) and not transport.disconnecting and not unsent
+def _mark(sock: socket.socket, dscp: int | None) -> None:
+    """Have its packets carry a class of service, over IPv4 (inside IPv6 too) and over IPv6."""
+    if dscp is not None:
+        _set(sock, socket.IPPROTO_IP, "IP_TOS", dscp << 2)
+        if sock.family == socket.AF_INET6:
+            _set(sock, socket.IPPROTO_IPV6, "IPV6_TCLASS", dscp << 2)
+
+
+def _set(sock: socket.socket, level: int, name: str, value: int | bytes | None) -> None:
+    """Set an option, unless the value is None or the system has no such option."""
+    option = getattr(socket, name, None)
+    if option is not None and value is not None:
+        sock.setsockopt(level, option, value)
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else min(max(int(seconds * 1000), 1), _MOST_MILLISECONDS)
+
+
+def _whole_seconds(seconds: float) -> int:
+    return min(max(round(seconds), 1), _MOST_SECONDS)
+
+
+def try_congestion(name: str) -> None:
+    """Choose it on a socket nobody uses.  Raises ``OSError``: of a name that the kernel lacks, ENOENT."""
+    option = getattr(socket, "TCP_CONGESTION", None)
+    if option is None:
+        raise OSError(errno.ENOPROTOOPT, "This system has one way to control congestion.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.IPPROTO_TCP, option, name.encode())
+
+
+def granted_buffers(tuning: Tuning) -> tuple[int, int]:
+    """What the system would give of the send and receive buffers that are asked for."""
+    with socket.socket() as probe:
+        _set(probe, socket.SOL_SOCKET, "SO_SNDBUF", tuning.send_buffer)
+        _set(probe, socket.SOL_SOCKET, "SO_RCVBUF", tuning.receive_buffer)
+        found = [probe.getsockopt(socket.SOL_SOCKET, each) for each in (socket.SO_SNDBUF, socket.SO_RCVBUF)]
+    send, receive = (each // _DOUBLING for each in found)
+    return send, receive
 
 
 def flush(transport: ITCPTransport) -> None:
@@ -209,7 +283,7 @@ def _is_tcp(sock: socket.socket) -> bool:
     return sock.family in (socket.AF_INET, socket.AF_INET6)
 
 
-def _socket_of(transport: ITCPTransport) -> socket.socket | None:
+def _socket_of(transport: object) -> socket.socket | None:
     return transport.socket if isinstance(transport, Connection | OwnConnection) else None
 
 
@@ -224,27 +298,3 @@ def bytes_acknowledged(sock: socket.socket) -> int | None:
     if len(info) < _BYTES_ACKED_END:
         return None
     return int(struct.unpack_from("=Q", info, _BYTES_ACKED_END - 8)[0])
-
-
-def same_host(one: SocketAddress, other: SocketAddress) -> bool:
-    """Whether two socket addresses name one host, IPv4 spelled inside IPv6 or not."""
-    return one[0] == other[0] or plain_host(one[0]) == plain_host(other[0])
-
-
-def is_own_address(address: SocketAddress) -> bool:
-    """Whether the address is one of this machine's: all of 127.0.0.0/8 are, and those of its interfaces."""
-    with new_socket(address) as probe:
-        try:
-            probe.bind((address[0], 0, *address[2:]))
-        except OSError:
-            return False
-    return True
-
-
-def plain_host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address alone: without scope, and as IPv4 where it is that inside IPv6.
-
-    Raises ``ValueError`` for what is no address.
-    """
-    address = ipaddress.ip_address(host.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address

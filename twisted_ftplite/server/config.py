@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..flow.tuning import PLAIN, Tuning
 from ..limits import Limits
 
 DEFAULT_ENDPOINT = "tcp:2121:interface=127.0.0.1"
@@ -25,6 +26,7 @@ class Config:
     umask: int = 0o022
     limits: Limits = field(default_factory=Limits)
 
+    tuning: Tuning = PLAIN
     anonymous: str | None = None
     """As it was told: one of `ANONYMOUS`, or None.  What then holds is `access`."""
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 
+from ..flow.addresses import plain_host
 from ..flow.handshake import TLSSide
-from ..flow.tcp import plain_host
 from ..limits import Limits
 from ..protocol.gate import Gate
 from .bans import Bans

@@ -22,6 +22,8 @@ from ..flow.handshake import TLSSide, handshake
 from ..flow.reactor import Reactor
 from ..flow.secure import SecureConnection
 from ..flow.secure_channel import SecureDataChannel
+from ..flow.taking import take_socket
+from ..flow.tuning import Tuning
 from ..limits import Limits
 from ..protocol.lines import Success, encode_success
 from .certificates import Certificates
@@ -107,7 +109,8 @@ class Handover:
         await deferLater(self._services.reactor, 0)
         transport = self._control.transport
         transport.unregisterProducer()
-        return await into_data(self._services.reactor, transport, self._control.clearLineBuffer())
+        unread = self._control.clearLineBuffer()
+        return await into_data(self._services.reactor, transport, unread, self._services.tuning)
 
     def _fail(self, failure: Failure) -> None:
         if failure.check(FTPLiteError, CancelledError) is None:
@@ -127,7 +130,7 @@ async def into_tls(
     """
     transport.write(told)
     tcp.flush(transport)
-    sock = tcp.take_socket(transport)
+    sock = take_socket(transport)
     if _first_byte(sock) not in (b"", _TLS_HANDSHAKE):
         sock.close()
         raise ConnectionLost("Something came in the clear where TLS was to begin.")
@@ -137,7 +140,7 @@ async def into_tls(
 
 
 async def into_data(
-    reactor: Reactor, transport: ITCPTransport | SecureConnection, unread: bytes
+    reactor: Reactor, transport: ITCPTransport | SecureConnection, unread: bytes, tuning: Tuning
 ) -> DataChannel:
     """Say that the data channel is ready, and make it.  Raises `ConnectionLost`.
 
@@ -145,9 +148,13 @@ async def into_data(
     """
     transport.write(encode_success(Success.DATA_CHANNEL_READY))
     if isinstance(transport, SecureConnection):
-        return SecureDataChannel(reactor, transport.detach(), unread)
+        secure = transport.detach()
+        tcp.convert_to_data(secure, tuning)
+        return SecureDataChannel(reactor, secure, unread)
     tcp.flush(transport)
-    return DataChannel(reactor, tcp.take_socket(transport), unread)
+    plain = take_socket(transport)
+    tcp.convert_to_data(plain, tuning)
+    return DataChannel(reactor, plain, unread)
 
 
 def _first_byte(sock: socket.socket) -> bytes:

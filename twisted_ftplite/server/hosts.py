@@ -6,7 +6,7 @@ import ipaddress
 
 from twisted.internet.interfaces import IAddress
 
-from ..flow.tcp import plain_host
+from ..flow.addresses import plain_host
 
 
 def countable(address: IAddress | None) -> str | None:

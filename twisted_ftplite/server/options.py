@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from ..flow.feasible import congestions
+from ..flow.tuning import PROFILE_HELP, SETTINGS, Tuning, read_profile, tuned
 from ..limits import Limits
 from .config import ANONYMOUS
 
@@ -175,6 +177,8 @@ class Options(UsageOptions):
             _duration,
         ],
         ["umask", None, None, "Octal mask of a stored file's mode 666. [default: that of the shell]", _octal],
+        *([each.option, None, None, each.help, each.read] for each in SETTINGS),
+        ["profile", None, None, PROFILE_HELP, read_profile],
     ]
 
     def __init__(self) -> None:
@@ -196,6 +200,11 @@ class Options(UsageOptions):
 def limits_of(options: Mapping[str, Any]) -> Limits:
     """The limits with those that were told."""
     return replace(_DEFAULTS, **{name: options[name.replace("_", "-")] for name in _LIMITS})
+
+
+def tuning_of(options: Mapping[str, Any]) -> Tuning:
+    """How TCP is to be used."""
+    return tuned(options, limits_of(options), congestions())
 
 
 def quit_with(message: str) -> SystemExit:

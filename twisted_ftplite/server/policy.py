@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from twisted.internet.interfaces import IAddress
 
-from ..flow.tcp import plain_host
+from ..flow.addresses import plain_host
+from ..flow.feasible import trouble_with
 from .config import CannotStart, Config
 from .privileges import stays_root
 
@@ -114,6 +115,13 @@ def check_place(option: str, path: str, trees: Iterable[str]) -> None:
         for tree in trees:
             if os.path.commonpath([tree, place]) == tree:
                 raise CannotStart(f"{place} would lie inside the served tree; {_outside(option)}")
+
+
+def check_tuning(config: Config) -> None:
+    """Raise `CannotStart` for what this kernel does not do with TCP, or not for whom twistd becomes."""
+    trouble = trouble_with(config.tuning, as_root=os.geteuid() == 0 and config.uid in (None, 0))
+    if trouble is not None:
+        raise CannotStart(trouble)
 
 
 def check_bounds(roots: Iterable[str], bounds: Iterable[str] | None) -> None:

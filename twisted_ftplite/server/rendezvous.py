@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import NotSupported, PortNotAllowed
+from ..flow.addresses import is_own_address
 from ..flow.channel import DataChannel
 from ..flow.opening import ConnectBack
 from ..flow.talk import prove_connecting
-from ..flow.tcp import is_own_address
 from ..protocol.lines import FieldName, encode_field
 from ..protocol.tokens import encode_token
 from .entry import Visitor
@@ -34,7 +34,7 @@ async def connect_back(
     if token is not None or visitor.side is not None:
         introduce = prove_connecting(token, visitor.side)
     timeout = services.limits.connect_timeout
-    factory = ConnectBack(services.reactor, ends.local, ends.peer, port, timeout, introduce)
+    factory = ConnectBack(services.reactor, ends.local, ends.peer, port, timeout, introduce, services.tuning)
     return await factory.open()
 
 

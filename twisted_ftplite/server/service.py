@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from ..flow.digest import available
 from ..flow.opening import Reactor
 from ..flow.pipes import Pipes
-from ..flow.tcp import deepen_backlog
+from ..flow.tcp import tune_port
 from ..flow.workers import ThreadWorkers
 from ..limits import Limits
 from . import policy, sandbox
@@ -76,6 +76,7 @@ class FTPLiteService(Service):
             workers=self._workers,
             pipes=Pipes(limits),
             limits=limits,
+            tuning=config.tuning,
             entry=self._admission.entry,
             features=offered(),
             tree_of=self._trees.of,
@@ -194,8 +195,7 @@ class FTPLiteService(Service):
         port = outcome[0]
         if isinstance(port, Failure):
             raise CannotStart(_cannot_listen(description, port.value)) from port.value
-        if "backlog=" not in description:
-            deepen_backlog(port)
+        tune_port(port, self.config.tuning, deepen="backlog=" not in description)
         return port
 
     def _fit_descriptors(self, limits: Limits) -> Limits:

@@ -10,6 +10,7 @@ from ..errors import FTPLiteError
 from ..flow.opening import Reactor
 from ..flow.pipes import Pipes
 from ..flow.tcp import SocketAddress
+from ..flow.tuning import PLAIN, Tuning
 from ..flow.workers import Workers
 from ..limits import Limits
 from ..storage.interface import Storage
@@ -44,6 +45,7 @@ class Services:
     uploads: LiveUploads = field(default_factory=LiveUploads)
     checksums: Checksums = field(default_factory=Checksums)
     transfers: Running = field(default_factory=Running)
+    tuning: Tuning = PLAIN
     own_ports: frozenset[int] = frozenset()
     """The ports this server listens on: it never connects to itself."""
 

@@ -218,7 +218,8 @@ class ControlFactory(ServerFactory):
 
     def opened(self, guest: Guest) -> FTPLiteError | None:
         """See `Door.opened`."""
-        tune_control(guest.transport, self._sessions.services.limits.control_read)
+        services = self._sessions.services
+        tune_control(guest.transport, services.limits.control_read, services.tuning)
         if self._behind_proxy:
             return self._sessions.enter(guest)
         return self._sessions.enter(guest) or self._sessions.count_host(guest)
