@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from ..errors import ConnectionLost, FTPLiteError, StorageFailed, UnexpectedMessage
 from . import tcp
+from .observing import Account
 from .reactor import Reactor
 
 _SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
@@ -61,6 +62,9 @@ class DataChannel:
         """Tells of what the kernel does not tell of."""
 
         self._closed = self._paused = False
+        self.account = Account(secure=not self.splices)
+        """What its time is spent on."""
+
         self.on_lost: Callable[[FTPLiteError], None] | None = None
         self.sent = 0
         """Bytes the kernel has taken."""
@@ -83,7 +87,7 @@ class DataChannel:
         if not self._unsent:
             self._reactor.removeWriter(self)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send bytes; the producer is not asked again before the kernel has them all."""
         if self._closed:
             return
@@ -126,6 +130,11 @@ class DataChannel:
         if not self._closed:
             self._reactor.addWriter(self)
 
+    def pace(self, rate: float | None) -> None:
+        """Have the kernel spread what is sent so evenly that it keeps to this rate; None: as it likes."""
+        if not self._closed:
+            tcp.pace(self._socket, rate)
+
     def finish_sending(self) -> None:
         """End the stream behind the last byte.  What the peer does is still watched."""
         self.unregisterProducer()
@@ -144,6 +153,11 @@ class DataChannel:
         """A number that grows as the peer's kernel acknowledges bytes."""
         acknowledged = None if self._closed else tcp.bytes_acknowledged(self._socket)
         return self.sent if acknowledged is None else acknowledged
+
+    def observe(self) -> None:
+        """Ask the kernel how it goes."""
+        if not self._closed:
+            self.account.see(tcp.info(self._socket))
 
     # As a producer: what is received.
 
@@ -169,6 +183,11 @@ class DataChannel:
         if not self._closed:
             self._reactor.addReader(self)
             self._tell_soon()
+
+    def narrow(self, rate: float | None) -> None:
+        """Keep the kernel from taking much more than at this rate will be taken soon; None: as it likes."""
+        if not self._closed:
+            tcp.narrow(self._socket, rate)
 
     def stopProducing(self) -> None:
         """Close."""
@@ -223,6 +242,7 @@ class DataChannel:
         return "data channel"
 
     def doRead(self) -> None:
+        self.account.work()
         try:
             if self._receiver is not None:
                 self._receiver.readable()
@@ -231,8 +251,10 @@ class DataChannel:
         except OSError:
             self._lose()
         self._tell_soon()
+        self.account.rest()
 
     def doWrite(self) -> None:
+        self.account.work()
         try:
             if self._unsent:
                 self._flush()
@@ -242,6 +264,7 @@ class DataChannel:
                 self._reactor.removeWriter(self)
         except OSError:
             self._lose()
+        self.account.rest()
 
     def connectionLost(self, reason: Failure) -> None:
         self._lose()

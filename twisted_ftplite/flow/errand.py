@@ -6,7 +6,8 @@ the coroutine opened is released only when no thread uses it any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar, TypeVarTuple
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -16,6 +17,7 @@ from ..protocol.values import Checksum
 from .channel import DataChannel
 from .digest import Digest, Readable, reader_of
 from .movement import Pump
+from .observing import HASH, PEER, Finding, find
 from .workers import Workers, shielded
 
 A = TypeVarTuple("A")
@@ -73,7 +75,28 @@ class Errand:
     async def checksum(self, digest: Digest, handle: Readable, end: int) -> Checksum:
         """`Digest.finish` of what a handle holds up to ``end``; broken off when the command ends."""
         self._digest = digest
-        return await self._wait_for(digest.finish(reader_of(handle), end))
+        with self.spends(HASH):
+            return await self._wait_for(digest.finish(reader_of(handle), end))
+
+    @contextmanager
+    def spends(self, state: int) -> Iterator[None]:
+        """The time of its transfer, if it has one, is spent on this meanwhile."""
+        account = None if self._pump is None else self._pump.channel.account
+        if account is not None:
+            account.turn(state)
+        try:
+            yield
+        finally:
+            if account is not None:
+                account.turn(PEER)
+
+    def finding(self) -> Finding | None:
+        """What its transfer has waited for so far; None where nothing moved."""
+        pump = self._pump
+        if pump is None:
+            return None
+        pump.channel.observe()
+        return find(pump.role, pump.channel.account, pump.moved())
 
     def too_late(self) -> None:
         """The command was told to end after the point of no return."""

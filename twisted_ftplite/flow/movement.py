@@ -10,17 +10,26 @@ from twisted.python.failure import Failure
 
 from ..errors import ConnectionTimedOut, FTPLiteError
 from .channel import DataChannel
+from .observing import Role
 from .stall import StallWatch
+
+_LOOK = 0.5
+"""Seconds between two questions to the kernel of how it goes."""
 
 
 class Pump(Protocol):
     """A producer or consumer of this package."""
 
     channel: DataChannel
+    role: Role
 
     @property
     def waits_for_disk(self) -> bool:
         """Whether it is this side that is being waited for."""
+
+    @property
+    def waits_for_share(self) -> bool:
+        """Whether it is the limit of its rate that is being waited for."""
 
     def movement(self) -> int:
         """A number that grows as bytes move, as far as the peer is concerned."""
@@ -48,13 +57,17 @@ def move(pump: Pump, clock: IReactorTime, stall_timeout: float) -> Deferred[Any]
 
     def movement() -> tuple[int, int]:
         nonlocal waits
-        waits += pump.waits_for_disk  # our own disk is no fault of the peer's
+        # Our own disk is no fault of the peer's, nor is a limit.
+        waits += pump.waits_for_disk or pump.waits_for_share
+        pump.channel.observe()
         return pump.movement(), waits
 
     def settle() -> None:
         if watch is not None:
             watch.stop()
+            pump.channel.observe()
         pump.channel.on_lost = None
+        pump.channel.account.moved()
 
     def give_up() -> None:
         settle()
@@ -73,7 +86,9 @@ def move(pump: Pump, clock: IReactorTime, stall_timeout: float) -> Deferred[Any]
         moved.errback(failure)
 
     pump.channel.on_lost = fail
+    pump.channel.account.begin()
     pump.start().addCallbacks(ended, failed)
     if not moved.called:
-        watch = StallWatch(clock, stall_timeout, movement, lambda: fail(ConnectionTimedOut("Nothing moved.")))
+        stalled = ConnectionTimedOut("Nothing moved.")
+        watch = StallWatch(clock, stall_timeout, movement, lambda: fail(stalled), _LOOK)
     return moved

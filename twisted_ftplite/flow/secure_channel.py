@@ -139,6 +139,7 @@ class SecureDataChannel(DataChannel):
             self.resumeProducing()
             self._tell_now()
             return
+        self.account.work()
         try:
             if self._unsent:
                 self._flush()
@@ -146,6 +147,7 @@ class SecureDataChannel(DataChannel):
                 self._finish()
         except OSError:
             self._lose()
+        self.account.rest()
         if not self._unsent and not self._finishing:
             super().doWrite()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -19,15 +20,22 @@ class StallWatch:
     """
 
     def __init__(
-        self, clock: IReactorTime, timeout: float, moved: Callable[[], object], stalled: Callable[[], None]
+        self,
+        clock: IReactorTime,
+        timeout: float,
+        moved: Callable[[], object],
+        stalled: Callable[[], None],
+        interval: float = inf,
     ) -> None:
+        """``moved`` is asked at least every ``interval`` seconds."""
         self._clock = clock
         self._timeout = timeout
         self._moved = moved
         self._stalled = stalled
         self._seen = moved()
         self._since = clock.seconds()
-        self._next: IDelayedCall | None = clock.callLater(timeout / _LOOKS, self._look)
+        self._interval = min(timeout / _LOOKS, interval)
+        self._next: IDelayedCall | None = clock.callLater(self._interval, self._look)
 
     def stop(self) -> None:
         """Watch no more; a second call does nothing."""
@@ -45,4 +53,4 @@ class StallWatch:
             self._next = None
             self._stalled()
         else:
-            self._next = self._clock.callLater(min(left, self._timeout / _LOOKS), self._look)
+            self._next = self._clock.callLater(min(left, self._interval), self._look)

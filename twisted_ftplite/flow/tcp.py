@@ -14,6 +14,7 @@ from twisted.internet.tcp import Connection, Port
 from twisted.protocols.policies import ProtocolWrapper
 
 from ..errors import ConnectionLost
+from .observing import SIZE, TCPInfo, parse
 from .tuning import PLAIN, Tuning
 
 Socket = socket.socket
@@ -298,3 +299,13 @@ def bytes_acknowledged(sock: socket.socket) -> int | None:
     if len(info) < _BYTES_ACKED_END:
         return None
     return int(struct.unpack_from("=Q", info, _BYTES_ACKED_END - 8)[0])
+
+
+def info(sock: socket.socket) -> TCPInfo | None:
+    """What the kernel tells of a connection; None where there is nothing to tell, or it does not."""
+    if sys.platform != "linux" or not _is_tcp(sock):
+        return None
+    try:
+        return parse(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE))
+    except OSError:
+        return None

@@ -29,7 +29,7 @@ from .lines import (
 from .options import Options, encode_options
 from .paths import ROOT, Path, is_same
 from .tokens import parse_token
-from .values import Checksum, parse_checksum, parse_mode, parse_time
+from .values import Bottleneck, Checksum, parse_bottleneck, parse_checksum, parse_mode, parse_time
 
 
 class Ready(NamedTuple):
@@ -71,6 +71,12 @@ class ChecksumTold(NamedTuple):
     checksum: Checksum
 
 
+class LimitTold(NamedTuple):
+    """What the server waited for most; None where it is a word that nobody knows yet."""
+
+    limited_by: Bottleneck | None
+
+
 class Completed(NamedTuple):
     """The server's completion has come; behind its checksum, where one was asked for in a get."""
 
@@ -87,7 +93,9 @@ class Over(NamedTuple):
     error: FTPLiteError | None
 
 
-Event = Ready | Invited | SizeTold | ModifiedTold | ModeTold | ChecksumTold | Completed | Told | Over
+Event = (
+    Ready | Invited | SizeTold | ModifiedTold | ModeTold | ChecksumTold | LimitTold | Completed | Told | Over
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -166,14 +174,23 @@ class ClientSession:
         return told + asked + encode_field(FieldName.DATA_CHANNEL_PORT, where)
 
     def complete(
-        self, exchange: Exchange, size: int | None = None, checksum: Checksum | None = None
+        self,
+        exchange: Exchange,
+        size: int | None = None,
+        checksum: Checksum | None = None,
+        limited_by: Bottleneck | None = None,
     ) -> bytes:
-        """Our completion; of a put with ``size`` where it was not announced, ``checksum`` if that was."""
+        """Our completion, behind ``limited_by`` where the server offers `status`.
+
+        Of a put with ``size`` where it was not announced, ``checksum`` if that was.
+        """
         exchange.client_completed = True
         exchange._agree()
         told = encode_size(FieldName.FILE_SIZE, size) if size is not None else b""
         if checksum is not None:
             told += encode_field(FieldName.CHECKSUM, str(checksum))
+        if limited_by is not None:
+            told += encode_field(FieldName.LIMITED_BY, limited_by)
         name = spell_argument(*exchange.arguments) if exchange.arguments else "."
         return told + encode_field(FieldName.TRANSFER_COMPLETE, name)
 
@@ -287,6 +304,8 @@ class ClientSession:
                 return ModeTold(parse_mode(message.text()))
             case FieldName.DATA_CHANNEL_TOKEN:
                 return Invited(parse_token(message.text()))
+            case FieldName.LIMITED_BY:
+                return LimitTold(parse_bottleneck(message.text()))
             case FieldName.CHECKSUM:
                 return self._receive_checksum(exchange, parse_checksum(message.text()))
         return self._receive_completion(exchange, message.argument())

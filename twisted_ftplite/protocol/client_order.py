@@ -52,6 +52,7 @@ FIELDS: dict[FieldName, tuple[str, ...]] = {
     FieldName.MODIFIED: ("get",),
     FieldName.MODE: ("get",),
     FieldName.CHECKSUM: ("get",),
+    FieldName.LIMITED_BY: ("ls", "get", "put"),
     FieldName.DATA_CHANNEL_TOKEN: ("ls", "get", "put"),
     FieldName.TRANSFER_COMPLETE: ("ls", "get", "put"),
 }
@@ -79,6 +80,7 @@ DONE = {
     "mv": Success.RENAMED,
     "stat": Success.DESCRIBED,
     "checksum": Success.DESCRIBED,
+    "status": Success.DESCRIBED,
     "starttls": Success.BEGIN_TLS,
     "login": Success.PASSWORD_REQUIRED,
     "password": Success.LOGGED_IN,

@@ -41,6 +41,7 @@ from .lines import (
 from .order import ORDER, TOO_LONG, Kind, Move, State, classify
 from .paths import ROOT, Path
 from .transfer import Transfer
+from .values import Bottleneck
 from .waiting import WaitingLines
 
 
@@ -195,10 +196,16 @@ class ServerSession:
             self._break(ServerShuttingDown() if self.draining else ConnectionLost())
         return encode_success(phrase)
 
-    def complete(self) -> bytes:
-        """The server's own completion, spelled as the client spelled the name."""
+    @property
+    def knows_status(self) -> bool:
+        """Whether it is told what the server waited for, and may say the same."""
+        return self.knows_modified and "status" in self.features
+
+    def complete(self, limited_by: Bottleneck | None = None) -> bytes:
+        """The server's own completion, spelled as the client spelled the name, behind what limited it."""
         assert self.command is not None
-        return encode_field(FieldName.TRANSFER_COMPLETE, self.command.argument or ".")
+        told = encode_field(FieldName.LIMITED_BY, limited_by) if limited_by and self.knows_status else b""
+        return told + encode_field(FieldName.TRANSFER_COMPLETE, self.command.argument or ".")
 
     def finish(self, status: Success | FTPLiteError, detail: str = "") -> bytes:
         """The one final status of the command that ran."""

@@ -11,7 +11,7 @@ from .gate import Gate
 from .lines import Command, Field, FieldName
 from .options import Options, note
 from .paths import ROOT, Path, is_same
-from .values import Checksum, parse_checksum
+from .values import Bottleneck, Checksum, parse_bottleneck, parse_checksum
 
 
 @dataclass(slots=True)
@@ -37,6 +37,9 @@ class Transfer:
     checksum: Checksum | None = None
     """What the client says it is sending, made by the algorithm of its option; told before `completed`."""
 
+    limited_by: Bottleneck | None = None
+    """What the client says that it waited for most."""
+
     completed: bool = False
     """Whether the client's completion has come."""
 
@@ -60,6 +63,8 @@ class Transfer:
                 return self._announce(message, "passive" in features, gate)
             case FieldName.CHECKSUM if moving and self._checksum_due:
                 self._tell_checksum(parse_checksum(message.text()))
+            case FieldName.LIMITED_BY if moving and "status" in features:
+                self.limited_by = parse_bottleneck(message.text())
             case FieldName.TRANSFER_COMPLETE if moving:
                 return self._complete(message.argument())
             case _ if not moving:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
 from ..errors import BadSyntax
@@ -60,6 +61,27 @@ def parse_word(text: str) -> str:
     if not _WORD.fullmatch(text):
         raise BadSyntax("One word was expected.")
     return text
+
+
+class Bottleneck(StrEnum):
+    """What one side of a transfer says that it waited for most."""
+
+    NETWORK = "network"
+    """For the way between, and of a receiver for anything that came too slowly."""
+
+    RECEIVER = "receiver"
+    """A sender for whoever takes what it sends."""
+
+    DISK = "disk"
+    CPU = "cpu"
+    LIMIT = "limit"
+    """A limit of its own."""
+
+
+def parse_bottleneck(text: str) -> Bottleneck | None:
+    """A word; None for one that nobody knows yet.  Raises `BadSyntax`."""
+    word = parse_word(text)
+    return Bottleneck(word) if word in list(Bottleneck) else None
 
 
 class Checksum(NamedTuple):

@@ -1,0 +1,329 @@
+"""What a transfer waited for: its time by what it was spent on, and what the kernel says of its connection.
+
+Each side sees its own part.  A sender knows why it could not send on, a receiver only that nothing came:
+so each tells the other one word, and `explain` makes one phrase of both.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from enum import Enum
+from time import monotonic, thread_time
+from typing import Final, NamedTuple, TypeVar, TypeVarTuple
+
+from ..protocol.values import Bottleneck
+
+A = TypeVarTuple("A")
+T = TypeVar("T")
+
+WAIT: Final = 0
+"""For the socket: a sender until the kernel takes more, a receiver until there is something."""
+
+WORK: Final = 1
+"""In the reactor's thread: copying, TLS."""
+
+DISK: Final = 2
+"""For a thread that reads, writes or syncs, or for whoever makes what is sent."""
+
+HASH: Final = 3
+"""For the rest of a checksum, when all has moved."""
+
+LIMIT: Final = 4
+"""For a limit of our own."""
+
+PEER: Final = 5
+"""For the other side's last words, when all has moved."""
+
+_LAYOUT = struct.Struct("=B7x24I4Q6I4Q2I2Q4I")
+"""``struct tcp_info`` of linux/tcp.h, as far as ``tcpi_snd_wnd``; what an older kernel lacks is 0."""
+
+SIZE: Final = _LAYOUT.size
+
+_UNPACED = 0xFFFFFFFFFFFFFFFF
+_LOSS = 0.0005
+"""Of the bytes sent, this part sent again is worth telling of."""
+
+_OUT_OF_ORDER = 3
+"""Pieces that a receiver has seen out of their order, from which on some of them were lost."""
+
+_PACED = 0.75
+"""A sender that has this part of the rate that the kernel paces it to is held by that."""
+
+_SURE = 0.7
+"""The part of its own time from which on a side believes itself rather than the other."""
+
+_NARROW = 2
+"""A window that has fallen to less than one in so many of what it was is one whose reader is slow."""
+
+
+class TCPInfo(NamedTuple):
+    """What the kernel tells of one connection: times in microseconds, rates in bytes a second."""
+
+    state: int
+    rtt: int
+    rttvar: int
+    min_rtt: int
+    snd_mss: int
+    snd_cwnd: int
+    """Segments that may be under way."""
+
+    total_retrans: int
+    """Segments sent again."""
+
+    max_pacing_rate: int | None
+    """What the application paces it to; None: nothing."""
+
+    delivery_rate: int
+    busy_time: int
+    """With something to send; the two below are part of it."""
+
+    rwnd_limited: int
+    sndbuf_limited: int
+    bytes_acked: int
+    bytes_received: int
+    bytes_sent: int
+    bytes_retrans: int
+    out_of_order: int
+    """Segments that came before their turn."""
+
+    snd_wnd: int
+    """Bytes that the other side would take now."""
+
+
+def parse(info: bytes) -> TCPInfo:
+    """Read what ``TCP_INFO`` gives, of any kernel's length."""
+    _state, *rest = _LAYOUT.unpack(info[:SIZE].ljust(SIZE, b"\0"))
+    words, wide = rest[:24], rest[24:28]
+    min_rtt = rest[31]
+    delivery_rate, busy, rwnd, sndbuf = rest[34:38]
+    sent, resent = rest[40:42]
+    return TCPInfo(
+        state=_state,
+        rtt=words[15],
+        rttvar=words[16],
+        min_rtt=min_rtt,
+        snd_mss=words[2],
+        snd_cwnd=words[18],
+        total_retrans=words[23],
+        max_pacing_rate=None if wide[1] in (0, _UNPACED) else wide[1],
+        delivery_rate=delivery_rate,
+        busy_time=busy,
+        rwnd_limited=rwnd,
+        sndbuf_limited=sndbuf,
+        bytes_acked=wide[2],
+        bytes_received=wide[3],
+        bytes_sent=sent,
+        bytes_retrans=resent,
+        out_of_order=rest[44],
+        snd_wnd=rest[45],
+    )
+
+
+class Account:
+    """Where the time of one transfer goes; a clock is looked at only where that changes."""
+
+    __slots__ = (
+        "_since",
+        "_state",
+        "_threads",
+        "at_end",
+        "info",
+        "looks",
+        "narrow",
+        "seconds",
+        "secure",
+        "wide",
+    )
+
+    def __init__(self, *, secure: bool = False) -> None:
+        self.secure = secure
+        """Whether it is inside TLS."""
+
+        self.seconds = [0.0] * 6
+        self.info: TCPInfo | None = None
+        """As the kernel told it last."""
+
+        self.at_end: TCPInfo | None = None
+        """When the last byte had moved."""
+
+        self.wide = self.looks = self.narrow = 0
+        """The widest window of the other side; how often it was looked at, and how often it was narrow."""
+
+        self._state = WAIT
+        self._since = monotonic()
+        self._threads = 0.0
+
+    def begin(self) -> None:
+        """The first byte may move now."""
+        self.seconds = [0.0] * 6
+        self._threads = 0.0
+        self._state, self._since = WAIT, monotonic()
+
+    def turn(self, state: int) -> None:
+        """From now on the time is spent on this."""
+        now = monotonic()
+        self.seconds[self._state] += now - self._since
+        self._state, self._since = state, now
+
+    def work(self) -> None:
+        """The reactor's thread has begun to do something for it."""
+        if self._state == WAIT:
+            self.turn(WORK)
+
+    def rest(self) -> None:
+        """It has done so."""
+        if self._state == WORK:
+            self.turn(WAIT)
+
+    def timed(self, function: Callable[[*A], T], *args: *A) -> T:
+        """In a thread that is waited for: call it.  What it computes is no waiting for a disk."""
+        began = thread_time()
+        try:
+            return function(*args)
+        finally:
+            self._threads += thread_time() - began
+
+    def moved(self) -> None:
+        """All has moved; what is still to come is said, not sent."""
+        if self._state != PEER:
+            self.turn(PEER)
+            self.at_end = self.info
+
+    def see(self, info: TCPInfo | None) -> None:
+        """What the kernel tells now."""
+        if info is None:
+            return
+        self.info = info
+        self.looks += 1
+        self.wide = max(self.wide, info.snd_wnd)
+        self.narrow += info.snd_wnd * _NARROW < self.wide
+
+    def spent(self) -> list[float]:
+        """Seconds by what they were spent on, up to now."""
+        self.turn(self._state)
+        spent = list(self.seconds)
+        computed = min(self._threads, spent[DISK])
+        spent[DISK] -= computed
+        spent[WORK] += computed
+        return spent
+
+
+class Role(Enum):
+    """Which side of a transfer this is."""
+
+    SENDER = "sender"
+    RECEIVER = "receiver"
+
+
+class Finding(NamedTuple):
+    """What one side has found out."""
+
+    word: Bottleneck
+    share: float
+    """The part of its time that it spent on that."""
+
+    seconds: float
+    """All of its time."""
+
+    why: str = ""
+    """For people: ``loss``, ``window``, ``TLS`` or ``checksum``."""
+
+
+def find(role: Role, account: Account, moved: int) -> Finding:
+    """What most of the time was spent on, ``moved`` bytes having been sent or received."""
+    spent = account.spent()
+    total = sum(spent)
+    of = {
+        Bottleneck.DISK: spent[DISK],
+        Bottleneck.LIMIT: spent[LIMIT],
+        Bottleneck.CPU: spent[WORK] + spent[HASH],
+        Bottleneck.NETWORK: spent[WAIT] + spent[PEER],
+        Bottleneck.RECEIVER: 0.0,
+    }
+    info = account.info
+    if role is Role.SENDER and info is not None:
+        _divide(of, account, info, spent)
+    word = max(of, key=lambda each: of[each])
+    if role is Role.SENDER and info is not None and 2 * info.bytes_acked < moved and word is Bottleneck.CPU:
+        # It only filled the kernel's buffers: what these wait for will take longer.
+        word = Bottleneck.RECEIVER if _is_full(info) else Bottleneck.NETWORK
+    if word is Bottleneck.NETWORK and info is not None and _is_paced(info, total):
+        word = Bottleneck.LIMIT
+    share = of[word] / total if total else 0.0
+    return Finding(word, share, total, _why(word, account, spent))
+
+
+def _divide(of: dict[Bottleneck, float], account: Account, info: TCPInfo, spent: list[float]) -> None:
+    """Divide what a sender waited for the socket by what the kernel says that it did meanwhile."""
+    waited, busy = spent[WAIT] + spent[PEER], info.busy_time / 1e6
+    if not waited or not info.bytes_acked:
+        return
+    until = busy if account.at_end is None else account.at_end.busy_time / 1e6
+    unasked = max(0.0, spent[WAIT] - until)
+    """The kernel had nothing to send, and the reactor no time to give it more."""
+
+    unsaid = max(0.0, spent[PEER] - (busy - until))
+    """All had arrived, and the other side was not ready with it."""
+
+    left = max(0.0, waited - unasked - unsaid)
+    window = left * min(1.0, info.rwnd_limited / max(info.busy_time, 1))
+    of[Bottleneck.CPU] += unasked
+    of[Bottleneck.RECEIVER] = window + unsaid
+    of[Bottleneck.NETWORK] = left - window
+
+
+def _is_full(info: TCPInfo) -> bool:
+    """Whether it is the receiver's window that most of the sending waited for."""
+    return 2 * info.rwnd_limited > info.busy_time
+
+
+def _is_paced(info: TCPInfo, seconds: float) -> bool:
+    rate = info.bytes_acked / seconds if seconds else 0.0
+    return info.max_pacing_rate is not None and rate > _PACED * info.max_pacing_rate
+
+
+def _why(word: Bottleneck, account: Account, spent: list[float]) -> str:
+    info = account.info
+    match word:
+        case Bottleneck.CPU if spent[HASH] > spent[WORK]:
+            return "checksum"
+        case Bottleneck.CPU if account.secure:
+            return "TLS"
+        case Bottleneck.NETWORK if info is not None:
+            lost = info.bytes_retrans > _LOSS * info.bytes_sent or info.out_of_order >= _OUT_OF_ORDER
+            return "loss" if lost else ""
+        case Bottleneck.RECEIVER if 2 * account.narrow <= account.looks:
+            return "window"
+    return ""
+
+
+_BUSY = (Bottleneck.DISK, Bottleneck.CPU, Bottleneck.LIMIT)
+"""What a side can say of itself."""
+
+_NAMES = {Bottleneck.DISK: "disk", Bottleneck.CPU: "CPU", Bottleneck.LIMIT: "limit"}
+
+
+def explain(role: Role, own: Finding, told: Bottleneck | None, us: str, them: str, *, cpu: str = "") -> str:
+    """What limited a transfer, for people: ``the server's disk``, ``network loss``, ``the other side``.
+
+    ``us`` and ``them`` are what this and the other side are called, and ``cpu`` is what the other one
+    likely computes where it says that.
+    """
+    if own.word in _BUSY and (told not in _BUSY or own.share >= _SURE):
+        return _of(us, own.word, own.why)
+    if told in _BUSY:
+        return _of(them, told, cpu if told is Bottleneck.CPU else "")
+    if own.why == "loss":
+        return "network loss"
+    if role is Role.SENDER and own.word is Bottleneck.RECEIVER:
+        return f"the receiver's window ({them})" if told is not None or own.why else "the other side"
+    if role is Role.RECEIVER and told is None:
+        return "the other side"
+    if role is Role.RECEIVER and told is Bottleneck.RECEIVER:
+        return f"the receiver's window ({us})"
+    return "the network"
+
+
+def _of(side: str, word: Bottleneck, why: str) -> str:
+    return f"{side}'s {_NAMES[word]}" + (f" ({why})" if why else "")
