@@ -132,6 +132,7 @@ class DataChannel:
 
     def pace(self, rate: float | None) -> None:
         """Have the kernel spread what is sent so evenly that it keeps to this rate; None: as it likes."""
+        self.account.ceiling = rate
         if not self._closed:
             tcp.pace(self._socket, rate)
 
@@ -186,6 +187,7 @@ class DataChannel:
 
     def narrow(self, rate: float | None) -> None:
         """Keep the kernel from taking much more than at this rate will be taken soon; None: as it likes."""
+        self.account.ceiling = rate
         if not self._closed:
             tcp.narrow(self._socket, rate)
 

@@ -90,6 +90,11 @@ class Errand:
             if account is not None:
                 account.turn(PEER)
 
+    @property
+    def pumped(self) -> Pump | None:
+        """What moves its bytes, or has moved them."""
+        return self._pump
+
     def finding(self) -> Finding | None:
         """What its transfer has waited for so far; None where nothing moved."""
         pump = self._pump

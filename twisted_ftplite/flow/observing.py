@@ -40,7 +40,6 @@ _LAYOUT = struct.Struct("=B7x24I4Q6I4Q2I2Q4I")
 
 SIZE: Final = _LAYOUT.size
 
-_UNPACED = 0xFFFFFFFFFFFFFFFF
 _LOSS = 0.0005
 """Of the bytes sent, this part sent again is worth telling of."""
 
@@ -48,7 +47,7 @@ _OUT_OF_ORDER = 3
 """Pieces that a receiver has seen out of their order, from which on some of them were lost."""
 
 _PACED = 0.75
-"""A sender that has this part of the rate that the kernel paces it to is held by that."""
+"""Who has this part of the rate to which a limit of ours keeps the kernel is held by that."""
 
 _SURE = 0.7
 """The part of its own time from which on a side believes itself rather than the other."""
@@ -70,9 +69,6 @@ class TCPInfo(NamedTuple):
 
     total_retrans: int
     """Segments sent again."""
-
-    max_pacing_rate: int | None
-    """What the application paces it to; None: nothing."""
 
     delivery_rate: int
     busy_time: int
@@ -106,7 +102,6 @@ def parse(info: bytes) -> TCPInfo:
         snd_mss=words[2],
         snd_cwnd=words[18],
         total_retrans=words[23],
-        max_pacing_rate=None if wide[1] in (0, _UNPACED) else wide[1],
         delivery_rate=delivery_rate,
         busy_time=busy,
         rwnd_limited=rwnd,
@@ -128,6 +123,7 @@ class Account:
         "_state",
         "_threads",
         "at_end",
+        "ceiling",
         "info",
         "looks",
         "narrow",
@@ -139,6 +135,9 @@ class Account:
     def __init__(self, *, secure: bool = False) -> None:
         self.secure = secure
         """Whether it is inside TLS."""
+
+        self.ceiling: float | None = None
+        """Bytes a second to which the kernel keeps it for a limit of ours."""
 
         self.seconds = [0.0] * 6
         self.info: TCPInfo | None = None
@@ -248,9 +247,9 @@ def find(role: Role, account: Account, moved: int) -> Finding:
     if role is Role.SENDER and info is not None and 2 * info.bytes_acked < moved and word is Bottleneck.CPU:
         # It only filled the kernel's buffers: what these wait for will take longer.
         word = Bottleneck.RECEIVER if _is_full(info) else Bottleneck.NETWORK
-    if word is Bottleneck.NETWORK and info is not None and _is_paced(info, total):
-        word = Bottleneck.LIMIT
     share = of[word] / total if total else 0.0
+    if word in (Bottleneck.NETWORK, Bottleneck.RECEIVER) and _is_held(account, moved, total):
+        word = Bottleneck.LIMIT
     return Finding(word, share, total, _why(word, account, spent))
 
 
@@ -278,9 +277,8 @@ def _is_full(info: TCPInfo) -> bool:
     return 2 * info.rwnd_limited > info.busy_time
 
 
-def _is_paced(info: TCPInfo, seconds: float) -> bool:
-    rate = info.bytes_acked / seconds if seconds else 0.0
-    return info.max_pacing_rate is not None and rate > _PACED * info.max_pacing_rate
+def _is_held(account: Account, moved: int, seconds: float) -> bool:
+    return account.ceiling is not None and moved > _PACED * account.ceiling * seconds
 
 
 def _why(word: Bottleneck, account: Account, spent: list[float]) -> str:
@@ -301,7 +299,20 @@ def _why(word: Bottleneck, account: Account, spent: list[float]) -> str:
 _BUSY = (Bottleneck.DISK, Bottleneck.CPU, Bottleneck.LIMIT)
 """What a side can say of itself."""
 
+WORTH_TELLING: Final = 0.5
+"""Seconds: of a transfer that was shorter nobody is told what limited it."""
+
+_SLOW = ("sha256",)
+"""Checksums that take longer than TLS."""
+
 _NAMES = {Bottleneck.DISK: "disk", Bottleneck.CPU: "CPU", Bottleneck.LIMIT: "limit"}
+
+
+def likely(algorithm: str | None, *, secure: bool) -> str:
+    """What the other side computes where it says that this takes long; empty where nobody can tell."""
+    if algorithm in _SLOW:
+        return "checksum"
+    return "TLS" if secure else ""
 
 
 def explain(role: Role, own: Finding, told: Bottleneck | None, us: str, them: str, *, cpu: str = "") -> str:

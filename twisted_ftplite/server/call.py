@@ -27,6 +27,7 @@ from ..flow.channel import DataChannel
 from ..flow.digest import Digest, Readable
 from ..flow.errand import Errand
 from ..flow.movement import Pump, move
+from ..flow.observing import WORTH_TELLING, Role, explain, likely
 from ..flow.receiving import FileConsumer
 from ..flow.stall import StallWatch
 from ..limits import Limits
@@ -58,6 +59,9 @@ class Call(Errand):
         self.command = command
         self.error: FTPLiteError | None = None
         """Why the command has failed: set with `failed`."""
+
+        self.due: int | None = None
+        """Bytes that are to move, as far as the server knows of itself."""
 
         self.owner = control.visitor.owner
         """Whose partials its uploads leave."""
@@ -230,6 +234,10 @@ class Call(Errand):
     async def pump(self, pump: Pump) -> None:
         """Step 6: run a producer or consumer to its end; `moved` then tells the bytes."""
         self._pump = pump
+        speeds = self.services.speeds
+        if speeds is not None:
+            up, listing = pump.role is Role.RECEIVER, self.command.verb.name == "ls"
+            pump.share = speeds.share(self.user, self.visitor.address, self._control, up=up, listing=listing)
         if self.announced_size is not None:
             self.size_told(self.announced_size)
         try:
@@ -239,6 +247,19 @@ class Call(Errand):
             await deferLater(self.services.reactor, self.services.limits.verdict_timeout)
             raise
 
+    def completion(self) -> bytes:
+        """Its completion, and before that what it waited for, where the client wants to know."""
+        found = self.finding() if self.session.knows_status else None
+        return self.session.complete(None if found is None else found.word)
+
+    def limited_by(self) -> str:
+        """What its transfer waited for most, for people; empty where it was too short to tell."""
+        found, pump, transfer = self.finding(), self._pump, self._transfer
+        if found is None or pump is None or transfer is None or found.seconds < WORTH_TELLING:
+            return ""
+        computes = likely(self.options.checksum, secure=pump.channel.account.secure)
+        return explain(pump.role, found, transfer.limited_by, "the server", "the client", cpu=computes)
+
     def end_stream(self, channel: DataChannel) -> None:
         """The end of step 6 of a sender: all bytes are sent, whatever is still to be done about them."""
         channel.on_lost = self._lost_after_all
@@ -247,7 +268,7 @@ class Call(Errand):
 
     async def sent(self, channel: DataChannel) -> None:
         """Steps 7 and 8 of a sender, behind `end_stream`: say the completion, wait for the receiver's."""
-        self.say(self.session.complete())
+        self.say(self.completion())
         try:
             await self._peer_completion(ConnectionTimedOut("Your completion did not come."), channel.movement)
         finally:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from ..protocol.lines import VERBS, FieldName, Success, encode_field
 from .access import login, password, starttls
 from .call import Call
+from .status import status
 from .transfers import get, ls, put
 from .tree import cd, checksum, mkdir, mv, pwd, rm, rmdir, stat
 
@@ -58,6 +59,7 @@ HANDLERS: dict[str, Handler] = {
     "mv": mv,
     "stat": stat,
     "checksum": checksum,
+    "status": status,
     "starttls": starttls,
     "login": login,
     "password": password,

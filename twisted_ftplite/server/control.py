@@ -53,8 +53,8 @@ class ControlChannel(LineReceiver):
 
         self.session = ServerSession(services.limits, (), services.algorithms, self.visitor.gate)
         self.MAX_LENGTH = services.limits.line_length - 1
-        self.heard = services.reactor.seconds()
-        """When the client last said or was last told something, in the reactor's seconds."""
+        self.heard = self.began = services.reactor.seconds()
+        """When the client last said or was last told something, and when it came: the reactor's seconds."""
 
         self.host: str | None = None
         """Whom this session is counted for."""
@@ -63,7 +63,7 @@ class ControlChannel(LineReceiver):
         """The same of users."""
 
         self._door = door
-        self._performer = Performer(services, self, self._conclude)
+        self.performer = Performer(services, self, self._conclude)
         self._handover = Handover(services, self)
         self._introduced = self._obeying = self._receiving = False
         self._congested = self._left = self._heard_out = False
@@ -195,13 +195,13 @@ class ControlChannel(LineReceiver):
 
     def end_command(self, call: object, error: FTPLiteError) -> None:
         """End this command with this status, if it still runs; the session goes on."""
-        if self._performer.runs(call):
+        if self.performer.runs(call):
             self.session.cancel(error)
             self.obey()
 
     def too_late(self) -> None:
         """The running command was told to end after the point of no return."""
-        self._performer.too_late()
+        self.performer.too_late()
 
     def obey(self) -> None:
         """Do what the session says, unless that is being done further up the stack."""
@@ -220,7 +220,7 @@ class ControlChannel(LineReceiver):
     def _obey_one(self, event: Event) -> None:
         match event:
             case Begin(command):
-                self._performer.begin(command, self.session)
+                self.performer.begin(command, self.session)
             case Say(line, cancelled):
                 self.say(line)
                 if cancelled is not None:
@@ -230,13 +230,13 @@ class ControlChannel(LineReceiver):
             case Joined(token):
                 self._join(token)
             case Ended(error):
-                self._performer.end(error)
+                self.performer.end(error)
             case _:
-                self._performer.tell(event)
+                self.performer.tell(event)
 
     def _conclude(self, call: Call, status: Status, seconds: float) -> None:
         """A command is over."""
-        record(self.visitor.peer, call.command, status, call.moved, seconds)
+        record(self.visitor.peer, call.command, status, call.moved, seconds, call.limited_by())
         self.heard = self.services.reactor.seconds()
         if self._left or call.session is not self.session:
             return
@@ -301,7 +301,7 @@ class ControlChannel(LineReceiver):
         for timer in (self._deadline, self._next_look):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._performer.lose(ConnectionLost())
+        self.performer.lose(ConnectionLost())
         self._door.closed(self)
 
     def _leave(self) -> None:

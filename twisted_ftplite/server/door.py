@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import FTPLiteError
+from ..protocol.server import ServerSession
 from .entry import Visitor
 from .services import Ends
 from .users import User
+
+if TYPE_CHECKING:
+    from .performing import Performer
 
 
 class Guest(Protocol):
@@ -22,6 +26,12 @@ class Guest(Protocol):
 
     heard: float
     """When the client last said or was last told something, in the reactor's seconds."""
+
+    began: float
+    """When it came."""
+
+    session: ServerSession
+    performer: Performer
 
     @property
     def visitor(self) -> Visitor:

@@ -29,21 +29,21 @@ class Performer:
         self._services = services
         self._control = control
         self._conclude = conclude
-        self._call: Call | None = None
+        self.call: Call | None = None
         self._running: Deferred[None] | None = None
         self._ended_by: FTPLiteError | None = None
 
     def begin(self, command: Command, session: ServerSession) -> None:
         """Run a command; none runs now."""
         self._ended_by = None
-        call = self._call = Call(self._services, session, command, self._control)
+        call = self.call = Call(self._services, session, command, self._control)
         running = Deferred.fromCoroutine(self._perform(call))
-        if self._call is call:
+        if self.call is call:
             self._running = running
 
     def tell(self, event: Event) -> None:
         """Give the running command what the client has said of its transfer."""
-        call = self._call
+        call = self.call
         if call is None:
             return
         match event:
@@ -69,7 +69,7 @@ class Performer:
 
     def runs(self, call: object) -> bool:
         """Whether it is this command that runs."""
-        return self._call is call
+        return self.call is call
 
     def too_late(self) -> None:
         """The running command was told to end after the point of no return."""
@@ -92,7 +92,7 @@ class Performer:
             status = InternalError()
         call.error = status if isinstance(status, FTPLiteError) else None
         call.failed = call.error is not None
-        self._call = self._running = None
+        self.call = self._running = None
         self._conclude(call, status, self._services.reactor.seconds() - began)
         call.release()
         self._control.obey()

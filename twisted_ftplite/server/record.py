@@ -13,21 +13,30 @@ Status = Success | FTPLiteError
 """How a command ended."""
 
 
-def record(peer: str, command: Command, status: Status, count: int = 0, seconds: float = 0.0) -> None:
-    """Log a command: ``count`` bytes moved in ``seconds``."""
+def record(
+    peer: str,
+    command: Command,
+    status: Status,
+    count: int = 0,
+    seconds: float = 0.0,
+    limited_by: str = "",
+) -> None:
+    """Log a command: ``count`` bytes moved in ``seconds``, and what they waited for most."""
     verb, name = command.verb.name, _loggable(command)
     outcome = "SUCCESS" if isinstance(status, Success) else status.kind
     cause = "" if isinstance(status, Success) else f" {status.phrase}"
+    limit = f", limited by {limited_by}" if limited_by else ""
     # Twisted's formatting of eight fields took a seventh of the time of a small get.
     log.info(
         "{summary}",
-        summary=f"{peer} {verb} {name} {outcome} {count} bytes {seconds:.3f} s{cause}",
+        summary=f"{peer} {verb} {name} {outcome} {count} bytes {seconds:.3f} s{limit}{cause}",
         peer=peer,
         verb=verb,
         name=name,
         outcome=outcome,
         bytes=count,
         seconds=seconds,
+        limited_by=limited_by,
     )
 
 

@@ -29,6 +29,7 @@ from .options import quit_with
 from .quota import Quotas
 from .services import Services
 from .sessions import ControlFactory, Sessions
+from .speeds import Speeds
 from .trees import Trees
 
 log = Logger()
@@ -41,7 +42,7 @@ def offered() -> tuple[str, ...]:
     """The features of docs/protocol.md, section 6, as this server lists them."""
     checksums = " ".join(("checksum", *available()))
     plain = ("files", "json", "offset", checksums, "modified", "partial-checksum")
-    return (*plain, "passive", "token", "noop", "help")
+    return (*plain, "passive", "token", "status", "noop", "help")
 
 
 class ServerReactor(Reactor, IReactorFromThreads):
@@ -70,6 +71,8 @@ class FTPLiteService(Service):
         self._trees = Trees(config.root, config.umask, limits)
         self._admission = Admission(config, reactor, limits, self._trees, self._hashing)
         self._quotas = Quotas(self._workers, self._trees.of, limits)
+        may_limit = config.speeds.limits or config.users is not None
+        speeds = Speeds(reactor, config.speeds) if may_limit else None
         self._services = Services(
             reactor=reactor,
             storage=self._trees.whole,
@@ -77,6 +80,7 @@ class FTPLiteService(Service):
             pipes=Pipes(limits),
             limits=limits,
             tuning=config.tuning,
+            speeds=speeds,
             entry=self._admission.entry,
             features=offered(),
             tree_of=self._trees.of,
@@ -136,6 +140,8 @@ class FTPLiteService(Service):
         users = self._admission.reload()
         if users is not None:
             self.sessions.renew(users)
+            if self._services.speeds is not None:
+                self._services.speeds.renew(users)
 
     def summary(self) -> str:
         """One line: what, where, to whom."""

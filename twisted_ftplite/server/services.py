@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import FTPLiteError
 from ..flow.opening import Reactor
@@ -18,8 +18,12 @@ from .checksums import Checksums
 from .entry import Entry, Visitor
 from .quota import Quotas
 from .running import Running
+from .speeds import Speeds
 from .uploads import LiveUploads
 from .users import User
+
+if TYPE_CHECKING:
+    from .door import Guest
 
 
 @dataclass(slots=True)
@@ -46,6 +50,12 @@ class Services:
     checksums: Checksums = field(default_factory=Checksums)
     transfers: Running = field(default_factory=Running)
     tuning: Tuning = PLAIN
+    speeds: Speeds | None = None
+    """None: nothing is limited, and cannot be while this server runs."""
+
+    guests_of: Callable[[str], Sequence[Guest]] = field(default=lambda owner: ())
+    """The sessions of one owner."""
+
     own_ports: frozenset[int] = frozenset()
     """The ports this server listens on: it never connects to itself."""
 

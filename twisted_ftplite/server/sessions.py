@@ -45,9 +45,16 @@ class Sessions:
         self._by_user: Counter[str] = Counter()
         self._look: IDelayedCall | None = None
         self._empty: Deferred[None] | None = None
+        services.guests_of = self.of
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def of(self, owner: str) -> list[Guest]:
+        """The sessions of this owner, the oldest first."""
+        doubtful = self._refused | self._undecided.keys()
+        own = [each for each in self._open - doubtful if each.visitor.owner == owner]
+        return sorted(own, key=lambda each: each.began)
 
     @property
     def swamped(self) -> bool:

@@ -20,6 +20,7 @@ from ..errors import (
     StorageFailed,
 )
 from ..flow.digest import Digest
+from ..flow.observing import DISK
 from ..flow.receiving import FileConsumer
 from ..flow.sending import PieceProducer, produce_file
 from ..protocol import listing
@@ -70,6 +71,7 @@ async def get(call: Call) -> Success:
     if options.byte_count is not None:
         count = min(count, options.byte_count)
     digest, checksum = _digest_of_get(call, handle, offset)
+    call.due = count
     channel = await call.connect(port)
     call.say(encode_size(FieldName.FILE_SIZE, handle.size))
     if call.session.knows_modified:
@@ -124,11 +126,11 @@ async def put(call: Call) -> Success:
         checksum = await call.checksum(digest, handle, call.held)
         if checksum != call.told_checksum:
             raise ChecksumMismatch(f"{checksum.digest} was stored.")
-    with call.working():
+    with call.working(), call.spends(DISK):
         if call.moved > limits.small_file:
             await call.work(handle.sync)
         await call.commit(upload.publish, upload.workers)
-    call.say(call.session.complete())
+    call.say(call.completion())
     return Success.FILE_TRANSFERRED
 
 
