@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from . import tcp
 from .tuning import Tuning
 
@@ -14,13 +16,15 @@ def congestions() -> tuple[str, ...]:
     return _words(_ALLOWED)
 
 
-def trouble_with(tuning: Tuning, *, as_root: bool) -> str | None:
+def trouble_with(tuning: Tuning, *, as_root: bool, allowed: Container[str] | None = None) -> str | None:
     """Why the kernel would not do it, and what to do about that; None: it does.
 
-    ``as_root``: it is root who will, and may choose what others may not.
+    ``as_root``: it is root who will, and may choose congestion controls that are not ``allowed`` to all.
     """
     if tuning.congestion is not None:
-        trouble = _trouble_with_congestion(tuning.congestion, as_root=as_root)
+        trouble = _trouble_with_congestion(
+            tuning.congestion, as_root=as_root, allowed=congestions() if allowed is None else allowed
+        )
         if trouble is not None:
             return trouble
     send, receive = tcp.granted_buffers(tuning)
@@ -33,7 +37,7 @@ def trouble_with(tuning: Tuning, *, as_root: bool) -> str | None:
     return None
 
 
-def _trouble_with_congestion(name: str, *, as_root: bool) -> str | None:
+def _trouble_with_congestion(name: str, *, as_root: bool, allowed: Container[str]) -> str | None:
     try:
         tcp.try_congestion(name)
     except PermissionError:
@@ -41,7 +45,7 @@ def _trouble_with_congestion(name: str, *, as_root: bool) -> str | None:
     except OSError:
         found = ", ".join(_words(_AVAILABLE)) or "none that can be chosen"
         return f"--congestion {name} is not in this kernel, which has {found}; name one of these"
-    if as_root or name in congestions():
+    if as_root or name in allowed:
         return None
     return (
         f"--congestion {name} may be chosen by root alone; add it to net.ipv4.tcp_allowed_congestion_control"

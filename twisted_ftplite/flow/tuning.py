@@ -86,7 +86,7 @@ MOST_BUFFER: Final = 2**30 - 1
 
 _UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _SIZE: Final = re.compile(r"([0-9]{1,12})(k|M|G|Ki|Mi|Gi)?")
-_CONGESTION: Final = re.compile(r"[a-z0-9_-]{1,15}")
+_CONGESTION: Final = re.compile(r"[a-z][a-z0-9_-]{0,14}")
 
 
 def read_buffer(text: str) -> int:
