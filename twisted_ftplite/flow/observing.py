@@ -56,6 +56,20 @@ _NARROW = 2
 """A window that has fallen to less than one in so many of what it was is one whose reader is slow."""
 
 
+_PRESSED = 0.6
+"""A window of which this part is under way is nearly full: one that only the network holds back is kept at
+twice of that by the receiver's kernel."""
+
+_QUEUED = 2
+_TICK = 1000
+"""A round trip that takes so many times the shortest and so many microseconds more waits in a queue: where
+it is the window that holds, there is none."""
+
+_FULL = 2
+"""The kernel counts a window as full only from time to time where its reader keeps just ahead, so the time
+that it tells counts so many times."""
+
+
 class TCPInfo(NamedTuple):
     """What the kernel tells of one connection: times in microseconds, rates in bytes a second."""
 
@@ -64,8 +78,11 @@ class TCPInfo(NamedTuple):
     rttvar: int
     min_rtt: int
     snd_mss: int
+    unacked: int
+    """Segments that are under way."""
+
     snd_cwnd: int
-    """Segments that may be under way."""
+    """Segments that may be."""
 
     total_retrans: int
     """Segments sent again."""
@@ -80,6 +97,9 @@ class TCPInfo(NamedTuple):
     bytes_received: int
     bytes_sent: int
     bytes_retrans: int
+    lost: int
+    """Segments sent again that had not come the first time."""
+
     out_of_order: int
     """Segments that came before their turn."""
 
@@ -100,6 +120,7 @@ def parse(info: bytes) -> TCPInfo:
         rttvar=words[16],
         min_rtt=min_rtt,
         snd_mss=words[2],
+        unacked=words[4],
         snd_cwnd=words[18],
         total_retrans=words[23],
         delivery_rate=delivery_rate,
@@ -110,6 +131,7 @@ def parse(info: bytes) -> TCPInfo:
         bytes_received=wide[3],
         bytes_sent=sent,
         bytes_retrans=resent,
+        lost=max(0, words[23] - rest[42]),
         out_of_order=rest[44],
         snd_wnd=rest[45],
     )
@@ -127,6 +149,7 @@ class Account:
         "info",
         "looks",
         "narrow",
+        "pressed",
         "seconds",
         "secure",
         "wide",
@@ -146,8 +169,9 @@ class Account:
         self.at_end: TCPInfo | None = None
         """When the last byte had moved."""
 
-        self.wide = self.looks = self.narrow = 0
-        """The widest window of the other side; how often it was looked at, and how often it was narrow."""
+        self.wide = self.looks = self.narrow = self.pressed = 0
+        """The widest window of the other side; how often it was looked at, and how often it was narrow, and
+        nearly full."""
 
         self._state = WAIT
         self._since = monotonic()
@@ -196,7 +220,8 @@ class Account:
         self.info = info
         self.looks += 1
         self.wide = max(self.wide, info.snd_wnd)
-        self.narrow += info.snd_wnd * _NARROW < self.wide
+        self.narrow += info.snd_wnd * _NARROW < self.wide or info.snd_wnd < info.snd_mss
+        self.pressed += info.unacked * info.snd_mss > _PRESSED * info.snd_wnd
 
     def spent(self) -> list[float]:
         """Seconds by what they were spent on, up to now."""
@@ -266,7 +291,8 @@ def _divide(of: dict[Bottleneck, float], account: Account, info: TCPInfo, spent:
     """All had arrived, and the other side was not ready with it."""
 
     left = max(0.0, waited - unasked - unsaid)
-    window = left * min(1.0, info.rwnd_limited / max(info.busy_time, 1))
+    full = 2 * account.pressed > account.looks
+    window = left if full else left * min(1.0, _FULL * info.rwnd_limited / max(info.busy_time, 1))
     of[Bottleneck.CPU] += unasked
     of[Bottleneck.RECEIVER] = window + unsaid
     of[Bottleneck.NETWORK] = left - window
@@ -274,7 +300,7 @@ def _divide(of: dict[Bottleneck, float], account: Account, info: TCPInfo, spent:
 
 def _is_full(info: TCPInfo) -> bool:
     """Whether it is the receiver's window that most of the sending waited for."""
-    return 2 * info.rwnd_limited > info.busy_time
+    return 2 * _FULL * info.rwnd_limited > info.busy_time
 
 
 def _is_held(account: Account, moved: int, seconds: float) -> bool:
@@ -289,10 +315,11 @@ def _why(word: Bottleneck, account: Account, spent: list[float]) -> str:
         case Bottleneck.CPU if account.secure:
             return "TLS"
         case Bottleneck.NETWORK if info is not None:
-            lost = info.bytes_retrans > _LOSS * info.bytes_sent or info.out_of_order >= _OUT_OF_ORDER
-            return "loss" if lost else ""
-        case Bottleneck.RECEIVER if 2 * account.narrow <= account.looks:
-            return "window"
+            lost = info.lost * info.snd_mss > _LOSS * info.bytes_sent
+            return "loss" if lost or info.out_of_order >= _OUT_OF_ORDER else ""
+        case Bottleneck.RECEIVER if info is not None:
+            queued = info.rtt > _QUEUED * info.min_rtt + _TICK
+            return "" if queued or 2 * account.narrow > account.looks else "window"
     return ""
 
 
