@@ -11,6 +11,7 @@ from ..protocol.client import (
     Completed,
     Event,
     Invited,
+    LimitTold,
     ModeTold,
     ModifiedTold,
     Ready,
@@ -18,7 +19,7 @@ from ..protocol.client import (
     Told,
 )
 from ..protocol.lines import Field
-from ..protocol.values import Checksum
+from ..protocol.values import Bottleneck, Checksum
 
 T = TypeVar("T")
 
@@ -44,6 +45,9 @@ class Answers:
         self.mode: int | None = None
         self.checksum: Checksum | None = None
         """There before `completed` fires, where it was asked for."""
+
+        self.limited_by: Bottleneck | None = None
+        """What the server waited for most; there before `completed` fires, where it says so."""
 
         self.fields: list[Field] = []
         """Of a command without a transfer."""
@@ -72,6 +76,8 @@ class Answers:
                 self.mode = mode
             case ChecksumTold(checksum):
                 self.checksum = checksum
+            case LimitTold(limited_by):
+                self.limited_by = limited_by
             case Completed():
                 _fire(self.completed, None)
             case Told(field):

@@ -11,6 +11,7 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 from ..errors import ConnectionLost, FTPLiteError, NotSupported
 from ..flow.digest import Digest, Readable
 from ..flow.movement import Pump, move
+from ..flow.observing import WORTH_TELLING, explain, likely
 from ..flow.opening import Listen
 from ..flow.workers import shielded
 from ..protocol.lines import Field, FieldName, encode_size
@@ -139,8 +140,18 @@ class Command(Conversation):
     def complete(self, size: int | None = None, checksum: Checksum | None = None) -> None:
         """Our completion, behind a size and a checksum that are to be told; the next command may be sent."""
         assert self.exchange is not None
-        self._control.say(self._control.session.complete(self.exchange, size, checksum))
+        found = self.finding() if "status" in self.offered else None
+        word = None if found is None else found.word
+        self._control.say(self._control.session.complete(self.exchange, size, checksum, word))
         self.say_nothing_more()
+
+    def limited_by(self, algorithm: str | None = None) -> str:
+        """What its transfer waited for most, for people; empty where it was too short to tell."""
+        found, pump = self.finding(), self.pumped
+        if found is None or pump is None or found.seconds < WORTH_TELLING:
+            return ""
+        computes = likely(algorithm, secure=pump.channel.account.secure)
+        return explain(pump.role, found, self.answers.limited_by, "the client", "the server", cpu=computes)
 
     def fail(self, error: FTPLiteError) -> None:
         """In place of the completion: this side cannot keep what it got."""

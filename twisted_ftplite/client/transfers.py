@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..flow.channel import DataChannel
 from ..flow.digest import Digest
+from ..flow.observing import DISK
 from ..flow.receiving import FileConsumer
 from ..flow.sending import PieceProducer, Producer, produce_file
 from ..protocol.options import Options
@@ -84,11 +85,12 @@ async def get(command: Command, target: str | WriteHandle, wishes: Wishes, resum
     command.complete()
     await command.over()
     if handle.waits:
-        await command.commit(handle.publish)
+        with command.spends(DISK):
+            await command.commit(handle.publish)
     else:
         handle.publish()
-    seconds = services.reactor.seconds() - began
-    return Transfer(command.arguments[0], size, seconds, begun.offset, checksum)
+    seconds, limited_by = services.reactor.seconds() - began, command.limited_by(algorithm)
+    return Transfer(command.arguments[0], size, seconds, begun.offset, checksum, limited_by)
 
 
 async def put(command: Command, source: str | ReadSource, wishes: Wishes, resume: bool) -> Transfer:
@@ -127,8 +129,9 @@ async def put(command: Command, source: str | ReadSource, wishes: Wishes, resume
         if begun.offset and not begun.verified:  # what the server had may be what is wrong
             raise StartOver from error
         raise
-    seconds = services.reactor.seconds() - began
-    return Transfer(command.arguments[0], begun.offset + moved, seconds, begun.offset, checksum)
+    seconds, limited_by = services.reactor.seconds() - began, command.limited_by(algorithm)
+    size = begun.offset + moved
+    return Transfer(command.arguments[0], size, seconds, begun.offset, checksum, limited_by)
 
 
 def _algorithm(command: Command, wishes: Wishes) -> str | None:
@@ -222,7 +225,7 @@ async def _receive(command: Command, consumer: FileConsumer, size: int, wishes: 
             if checksum != command.answers.checksum:
                 raise ChecksumMismatch(f"{checksum} came, {command.answers.checksum} was sent.")
     if received > command.services.limits.small_file or command.offset:
-        with command.working():
+        with command.working(), command.spends(DISK):
             await command.work(handle.sync)
     return checksum
 

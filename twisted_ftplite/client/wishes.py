@@ -46,6 +46,9 @@ class Transfer(NamedTuple):
     checksum: Checksum | None = None
     """What both sides came to."""
 
+    limited_by: str = ""
+    """What it waited for most, for people: ``the server's disk``; empty where it was too short to tell."""
+
 
 def choose(checksum: str | None, offered: Offered) -> str | None:
     """The algorithm that a wish comes to.  Raises `NotSupported`."""
