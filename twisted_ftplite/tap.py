@@ -17,6 +17,7 @@ from .server import policy, privileges, sandbox
 from .server.config import DEFAULT_ENDPOINT, CannotStart, Config
 from .server.options import Options, limits_of, quit_with, tuning_of
 from .server.service import FTPLiteService
+from .server.speeds import speed_limits_of
 from .storage.unnamed import process_umask
 
 __all__ = ["Options", "makeService"]
@@ -76,6 +77,7 @@ def _configure(options: Mapping[str, Any], twistd: Mapping[str, Any]) -> Config:
         gid=gid,
         keeps_root=bool(twistd.get("euid")),
         log_file=log_file,
+        speeds=speed_limits_of(options),
         pid_file=pid_file,
     )
 

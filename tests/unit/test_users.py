@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.test_properties import QUICK
+from twisted_ftplite.flow.rates import Period, Rate
 from twisted_ftplite.server.users import (
     ACCESS,
     PERMISSIONS,
@@ -51,7 +52,8 @@ class LineTests(SynchronousTestCase):
     def test_all_settings(self) -> None:
         line = (
             f"alice {HASH} root=alice permissions=list,get,put quota=10G files=1000 sessions=4 transfers=2"
-            " file-size=1Gi certificate=alice@example.org certificate='Alice A'"
+            " file-size=1Gi rate=2M rate-up=08:00-18:00=512Ki,else=0 rate-down=0 profile=background"
+            " certificate=alice@example.org certificate='Alice A'"
         )
         assert only(line) == User(
             name="alice",
@@ -64,6 +66,10 @@ class LineTests(SynchronousTestCase):
             max_sessions=4,
             max_transfers=2,
             max_file_size=2**30,
+            rate=Rate(2e6),
+            rate_up=Rate(None, (Period(480, 1080, 2**19),)),
+            rate_down=Rate(),
+            profile="background",
         )
 
     def test_little_is_enough(self) -> None:
@@ -141,7 +147,11 @@ MISTAKES = {
     "bob - quota=1 quota=1": "quota is given twice",
     "bob - permissions=get permissions=put": "permissions is given twice",
     "bob - certificate=b certificate=b": "given twice",
-    "bob - rate-up=5": "rate-up is not yet to be had",
+    "bob - rate=5K": "rate is no rate; write bytes a second",
+    "bob - rate-up=-5": "rate-up is no rate",
+    "bob - rate-down=8-18=5": "rate-down is no rate",
+    "bob - rate=5 rate=5": "rate is given twice",
+    "bob - profile=hunter2": "there are interactive, bulk, background",
     "bob - permissions=get,hunter2": "there are list, get, put, delete, rename, mkdir, read, write, drop",
     "bob - permissions=get,": "has a word that is none",
     "bob - quota=0": "is no size",

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from ..errors import ConnectionTimedOut, FTPLiteError
 from .channel import DataChannel
 from .observing import Role
+from .shaping import Share
 from .stall import StallWatch
 
 _LOOK = 0.5
@@ -22,6 +23,8 @@ class Pump(Protocol):
 
     channel: DataChannel
     role: Role
+    share: Share | None
+    """What limits its rate; set before the start, and its own from then on."""
 
     @property
     def waits_for_disk(self) -> bool:

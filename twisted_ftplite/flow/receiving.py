@@ -17,7 +17,9 @@ from ..limits import Limits
 from ..storage.interface import WriteHandle
 from .channel import DataChannel
 from .digest import Digest
+from .observing import DISK, LIMIT, WAIT, WORK, Role
 from .pipes import Pipes
+from .shaping import Share
 from .ways import Copy, Gather, Splice, Way
 from .workers import InlineWorkers, Workers, shielded
 
@@ -50,6 +52,8 @@ class FileConsumer:
     is too small, and with what the handle raises.  A channel that breaks is its owner's affair.
     """
 
+    role = Role.RECEIVER
+
     def __init__(
         self,
         channel: DataChannel,
@@ -77,6 +81,13 @@ class FileConsumer:
         """Bytes announced to come; None while that is not known."""
 
         self.received = 0
+        self.share: Share | None = None
+        """What limits its rate, to be set before the start; closed when it ends."""
+
+        self._spent = 0
+        """Bytes received that its share has been told of."""
+
+        self._narrowed: float | None = None
         self.done: Deferred[int] = Deferred()
         self._threads = workers
         self._workers = workers if handle.waits else InlineWorkers()
@@ -97,6 +108,11 @@ class FileConsumer:
     def waits_for_disk(self) -> bool:
         """Whether it is this side that is being waited for."""
         return self._job is not None
+
+    @property
+    def waits_for_share(self) -> bool:
+        """Whether it is the limit of its rate that is being waited for."""
+        return self.share is not None and self.share.waiting
 
     def movement(self) -> int:
         """A number that grows as bytes come."""
@@ -133,6 +149,7 @@ class FileConsumer:
             self._stopped = stopped = Deferred[None]()
             hashed = succeed(None) if self.digest is None else self.digest.stop()
             self.channel.pauseProducing()
+            self._close_share()
             idle = succeed(None) if self._job is None else shielded(self._job)
             idle.addCallback(lambda _: self._salvage())
             idle.addCallback(lambda _: hashed).addCallback(stopped.callback)
@@ -143,7 +160,24 @@ class FileConsumer:
     def room(self, count: int) -> int:
         """How many of ``count`` bytes to take: one more than may come tells that there are too many."""
         self._ask(self.received + count)
-        return min(count, self._most() - self.received + 1)
+        return self.share_of(min(count, self._most() - self.received + 1))
+
+    def share_of(self, count: int) -> int:
+        """How many of ``count`` bytes may come now; where none, the way is told again when some may."""
+        share = self.share
+        if share is None or self.received == self.expected:  # what is left then is the end
+            return count
+        share.spent(self.received - self._spent)
+        self._spent = self.received
+        may = share.take(count)
+        if share.ceiling != self._narrowed:
+            self._narrowed = share.ceiling
+            self.channel.narrow(share.ceiling)
+        if not may:
+            self.channel.pauseProducing()
+            self.channel.account.turn(LIMIT)
+            share.wait(self._go_on)
+        return may
 
     def surplus(self) -> int:
         """How many of the bytes taken are too many: they are not written."""
@@ -158,14 +192,19 @@ class FileConsumer:
         """Let a thread work on what came, and take no more from the channel meanwhile."""
         self._job = over = Deferred[None]()
         self.channel.pauseProducing()
+        account = self.channel.account
+        account.turn(DISK)
 
         def answered(result: T) -> None:
+            account.turn(WORK)
             self._job = None
             if self._stopped is None and self._check():
                 then(result)
             over.callback(None)
+            account.rest()
 
         def failed(failure: Failure) -> None:
+            account.turn(WAIT)
             self._job = None
             if self._stopped is None:
                 self._fail(failure)
@@ -173,7 +212,7 @@ class FileConsumer:
                 self._end()  # what could not be written is not tried again
             over.callback(None)
 
-        self._workers.run(function, *args).addCallbacks(answered, failed)
+        self._workers.run(account.timed, function, *args).addCallbacks(answered, failed)
 
     def finish(self) -> None:
         """The stream has ended and all of it is written."""
@@ -217,9 +256,21 @@ class FileConsumer:
         self._end()
         self.done.errback(error)
 
+    def _go_on(self) -> None:
+        """Its share allows more."""
+        if self._stopped is None and not self._over and self._job is None:
+            self.channel.account.turn(WAIT)
+            self.channel.resumeProducing()
+
+    def _close_share(self) -> None:
+        if self.share is not None:
+            self.share.spent(self.received - self._spent)
+            self.share.close()
+
     def _end(self) -> None:
         self._over = True
         self.channel.pauseProducing()
+        self._close_share()
         if self._way is not None:
             self._way.let_go()
             self._way = None

@@ -15,7 +15,9 @@ from ..limits import Limits
 from ..storage.interface import ReadHandle
 from .channel import DataChannel
 from .digest import Digest, reader
+from .observing import DISK, LIMIT, WAIT, WORK, Role
 from .pagecache import is_resident, read_in
+from .shaping import Share
 from .workers import Workers, shielded
 
 A = TypeVarTuple("A")
@@ -32,8 +34,13 @@ class Producer:
     ``done`` fires when the kernel has taken the last byte.  A channel that breaks is its owner's affair.
     """
 
+    role = Role.SENDER
+
     def __init__(self, channel: DataChannel, workers: Workers, digest: Digest | None = None) -> None:
         self.channel = channel
+        self.share: Share | None = None
+        """What limits its rate, to be set before the start; closed when it ends."""
+
         self.digest = digest
         """What is sent is added to it, or left for `Digest.finish` to read."""
 
@@ -43,11 +50,20 @@ class Producer:
         """Fires when the thread that works now is done."""
 
         self._stopped: Deferred[None] | None = None
+        self._rest = memoryview(b"")
+        """What is in hand and was not written yet."""
+
+        self._paced: float | None = None
 
     @property
     def waits_for_disk(self) -> bool:
         """Whether it is this side that is being waited for."""
         return self._job is not None
+
+    @property
+    def waits_for_share(self) -> bool:
+        """Whether it is the limit of its rate that is being waited for."""
+        return self.share is not None and self.share.waiting
 
     def movement(self) -> int:
         """A number that grows as the peer's kernel acknowledges bytes."""
@@ -69,6 +85,7 @@ class Producer:
         """
         if self._stopped is None:
             self.channel.unregisterProducer()
+            self._close_share()
             self._stopped = stopped = Deferred[None]()
             hashed = succeed(None) if self.digest is None else self.digest.stop()
             idle = succeed(None) if self._job is None else shielded(self._job)
@@ -87,23 +104,65 @@ class Producer:
         """Let a thread read, and send nothing meanwhile."""
         self._job = over = Deferred[None]()
         self.channel.pause_asking()
+        account = self.channel.account
+        account.turn(DISK)
 
         def answered(result: T) -> None:
+            account.turn(WORK)
             self._job = None
             over.callback(None)
             if self._stopped is None:
                 then(result)
+            account.rest()
 
         def failed(failure: Failure) -> None:
+            account.turn(WAIT)
             self._job = None
             over.callback(None)
             if self._stopped is None:
                 self._end(failure)
 
-        self._workers.run(function, *args).addCallbacks(answered, failed)
+        self._workers.run(account.timed, function, *args).addCallbacks(answered, failed)
+
+    def _may_send(self, count: int) -> int:
+        """How many of ``count`` bytes may go now; where none, the producer is asked again when some may."""
+        share = self.share
+        if share is None:
+            return count
+        may = share.take(count)
+        if share.ceiling != self._paced:
+            self._paced = share.ceiling
+            self.channel.pace(share.ceiling)
+        if not may:
+            self.channel.pause_asking()
+            self.channel.account.turn(LIMIT)
+            share.wait(self._ask_again)
+        return may
+
+    def _spent(self, count: int) -> None:
+        if self.share is not None:
+            self.share.spent(count)
+
+    def _ask_again(self) -> None:
+        self.channel.account.turn(WAIT)
+        if self._stopped is None and self._job is None:
+            self.channel.ask_again()
+
+    def _write_rest(self) -> None:
+        """Write what may go of what is in hand."""
+        count = self._may_send(len(self._rest))
+        if count:
+            piece, self._rest = self._rest[:count], self._rest[count:]
+            self._spent(count)
+            self.channel.write(piece)
+
+    def _close_share(self) -> None:
+        if self.share is not None:
+            self.share.close()
 
     def _end(self, result: Failure | Exception | None = None) -> None:
         self.channel.unregisterProducer()
+        self._close_share()
         if result is None:
             self.done.callback(None)
         else:
@@ -152,11 +211,14 @@ class FileProducer(Producer):
 
     def _send_piece(self) -> bool:
         """Whether the kernel took anything."""
-        count = min(self._in_memory - self._offset, self._limits.piece)
+        count = self._may_send(min(self._in_memory - self._offset, self._limits.piece))
+        if not count:
+            return False
         sent = self.channel.send_file(self._descriptor, self._offset, count)
         if sent == 0:
             raise FileChanged
         self._offset += sent or 0
+        self._spent(sent or 0)
         if self.digest is not None:
             self.digest.follow(reader(self._descriptor), self._offset)
         return sent is not None
@@ -194,8 +256,11 @@ class PieceProducer(Producer):
         self._offset = offset
 
     def resumeProducing(self) -> None:
-        """Have the next piece made."""
-        self._in_worker(self._made, self._make)
+        """Have the next piece made, when there is no more of the last."""
+        if self._rest:
+            self._write_rest()
+        else:
+            self._in_worker(self._made, self._make)
 
     def _make(self) -> bytes:
         piece = self._next_piece()
@@ -206,7 +271,8 @@ class PieceProducer(Producer):
 
     def _made(self, piece: bytes) -> None:
         if piece:
-            self.channel.write(piece)
+            self._rest = memoryview(piece)
+            self._write_rest()
         else:
             self._end()
 
@@ -224,21 +290,26 @@ class ContentProducer(Producer):
     ) -> None:
         super().__init__(channel, workers, digest)
         self._content = content
+        self._rest = memoryview(content)
         self._offset = offset
 
     def start(self) -> Deferred[None]:
         """Begin; what is small goes out at once, without a turn of the reactor."""
-        self.channel.write(self._content)
+        if self._rest:
+            self._write_rest()
         if self.digest is not None and len(self._content) <= _AT_ONCE:
             self.digest.add(self._content, self._offset)
-        if self.channel.flushed:
+        if not self._rest and self.channel.flushed:
             self._end()
             return self.done
         return super().start()
 
     def resumeProducing(self) -> None:
-        """All of it has been taken."""
-        self._end()
+        """Send the rest; or all of it has been taken."""
+        if self._rest:
+            self._write_rest()
+        else:
+            self._end()
 
 
 def produce_file(

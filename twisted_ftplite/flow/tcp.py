@@ -44,6 +44,17 @@ _BYTES_ACKED_END = 128
 """tcp_info(7): ``tcpi_bytes_acked`` is the 64 bits that end here."""
 
 
+_SO_MAX_PACING_RATE = getattr(socket, "SO_MAX_PACING_RATE", 47)
+_UNPACED = 2 ** (8 * struct.calcsize("@L")) - 1
+_LEAST_PACED = 2_000_000
+_HEADROOM = 1.1
+"""Of the pace over the rate: headers count too, and the limit is kept by what is written."""
+
+_WINDOW = 0.5
+_NARROWEST = 64 * 1024
+_WIDEST = 2**30 - 1
+
+
 class OwnConnection:
     """A transport that isn't Twisted's own and stands directly on a socket: TCP's, or of the file system."""
 
@@ -299,6 +310,26 @@ def bytes_acknowledged(sock: socket.socket) -> int | None:
     if len(info) < _BYTES_ACKED_END:
         return None
     return int(struct.unpack_from("=Q", info, _BYTES_ACKED_END - 8)[0])
+
+
+def pace(sock: socket.socket, rate: float | None) -> None:
+    """Spread what is sent over the time it may take at this rate; None: send as fast as the network takes it.
+
+    Not below `_LEAST_PACED`, where single segments would lie far apart: there little is written at a time.
+    """
+    if sys.platform == "linux" and _is_tcp(sock):
+        whole = _UNPACED if rate is None or rate < _LEAST_PACED else min(int(rate * _HEADROOM), _UNPACED)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, struct.pack("@L", whole))
+
+
+def narrow(sock: socket.socket, rate: float | None) -> None:
+    """Announce no larger window than is taken at this rate in `_WINDOW` seconds; None: what the kernel likes.
+
+    A window reopens by a part of its size at a time: a large one, slowly emptied, would look like a stall.
+    """
+    if sys.platform == "linux" and _is_tcp(sock):
+        window = _WIDEST if rate is None else min(max(int(rate * _WINDOW), _NARROWEST), _WIDEST)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window)
 
 
 def info(sock: socket.socket) -> TCPInfo | None:

@@ -32,7 +32,10 @@ class Taker(Protocol):
     """Bytes taken from the channel."""
 
     def room(self, count: int) -> int:
-        """How many of ``count`` bytes to take."""
+        """How many of ``count`` bytes to take; where none, the way is told again when some may come."""
+
+    def share_of(self, count: int) -> int:
+        """The same, as far as the rate is concerned."""
 
     def surplus(self) -> int:
         """How many of the bytes taken are too many: they are not written."""
@@ -70,7 +73,10 @@ class Gather:
 
     def readable(self) -> None:
         taker = self._taker
-        while (count := taker.channel.recv_into(self._rest())) is not None:
+        while may := taker.share_of(len(self._buffer) - taker.received):
+            count = taker.channel.recv_into(self._rest()[:may])
+            if count is None:
+                return
             if count == 0:
                 taker.in_thread(lambda _: taker.finish(), self._write_whole)
                 return
@@ -175,7 +181,8 @@ class Copy(_Stream):
         self._buffer = memoryview(bytearray(self._piece))
 
     def readable(self) -> None:
-        count = self._take(self._taker.room(self._piece))
+        room = self._taker.room(self._piece)
+        count = self._take(room) if room else None
         if count == 0:
             self._taker.finish()
         elif count is not None:
@@ -212,7 +219,10 @@ class Splice(_Stream):
         self._pipes = pipes
 
     def readable(self) -> None:
-        count = self._take(self._taker.room(self._piece))
+        room = self._taker.room(self._piece)
+        if not room:
+            return
+        count = self._take(room)
         if count == 0:
             self._ended = True
         elif count is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..flow.tuning import PLAIN, Tuning
 from ..limits import Limits
+from .speeds import UNLIMITED, SpeedLimits
 
 DEFAULT_ENDPOINT = "tcp:2121:interface=127.0.0.1"
 
@@ -27,6 +28,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
 
     tuning: Tuning = PLAIN
+    speeds: SpeedLimits = UNLIMITED
     anonymous: str | None = None
     """As it was told: one of `ANONYMOUS`, or None.  What then holds is `access`."""
 

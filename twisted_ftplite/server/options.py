@@ -14,6 +14,7 @@ from ..flow.feasible import congestions
 from ..flow.tuning import PROFILE_HELP, SETTINGS, Tuning, read_profile, tuned
 from ..limits import Limits
 from .config import ANONYMOUS
+from .speeds import RATE_OPTIONS
 
 _DEFAULTS = Limits()
 _LIMITS = (
@@ -183,6 +184,7 @@ class Options(UsageOptions):
 
     def __init__(self) -> None:
         UsageOptions.__init__(self)
+        *RATE_OPTIONS,
         self["listen"] = []
 
     def opt_listen(self, endpoint: str) -> None:

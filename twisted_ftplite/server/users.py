@@ -16,24 +16,34 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 import argon2
 
-from ..errors import NameNotAllowed
-from ..protocol.paths import resolve
+from ..flow.rates import Rate
+from .settings import ACCESS, PERMISSIONS, SETTINGS, Wrong
 
-PERMISSIONS: Final = ("list", "get", "put", "delete", "rename", "mkdir")
-
-ACCESS: Final = {
-    "read": frozenset(("list", "get")),
-    "write": frozenset(PERMISSIONS),
-    "drop": frozenset(("put",)),
-}
-"""Words for several permissions at once."""
+__all__ = [
+    "ACCESS",
+    "NAME_LENGTH",
+    "NO_PASSWORD",
+    "PAM",
+    "PERMISSIONS",
+    "SETTINGS",
+    "User",
+    "UsersError",
+    "Word",
+    "anonymous",
+    "check_name",
+    "decoded",
+    "is_setting",
+    "notice_of",
+    "parse_users",
+    "read_users",
+    "split_words",
+]
 
 PAM: Final = "pam"
 """The secret of a user whose password the system knows."""
@@ -44,7 +54,6 @@ NO_PASSWORD: Final = "-"
 NAME_LENGTH: Final = 64
 """Characters of a user's name."""
 
-_MOST: Final = 2**63 - 1
 _MOST_MEMORY: Final = 2**21
 """KiB that one hash may take: 2 GiB, the most that RFC 9106 proposes."""
 
@@ -53,12 +62,6 @@ _MOST_WORK: Final = 2**23
 
 _MOST_LANES: Final = 64
 
-_UNITS: Final = {
-    "": 1,
-    **{unit: 1000**power for power, unit in enumerate("kMGT", 1)},
-    **{f"{unit}i": 1024**power for power, unit in enumerate("KMGT", 1)},
-}
-_SIZE: Final = re.compile("([0-9]{1,19})([kMGT]|[KMGT]i|)")
 _HASH: Final = re.compile(
     r"\$argon2(?:id|i|d)\$v=(?:16|19)\$m=[0-9]{1,10},t=[0-9]{1,10},p=[0-9]{1,10}"
     r"\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,171}"
@@ -91,6 +94,13 @@ class User:
     max_sessions: int | None = None
     max_transfers: int | None = None
     max_file_size: int | None = None
+    rate: Rate | None = None
+    """Bytes a second, up and down each, unless `rate_up` or `rate_down` says otherwise of one."""
+
+    rate_up: Rate | None = None
+    rate_down: Rate | None = None
+    profile: str | None = None
+    """One of `tuning.PROFILES`: what his transfers count for beside those of others."""
 
     @property
     def replaces(self) -> bool:
@@ -110,10 +120,6 @@ class UsersError(Exception):
         place = f"{file}, line {line}: " if line is not None else f"{file}: " * bool(file)
         super().__init__(f"{place}{what}")
         self.what = what
-
-
-class _Wrong(ValueError):
-    """What is wrong with a line, and how to mend it."""
 
 
 def read_users(path: str) -> dict[str, User]:
@@ -159,11 +165,11 @@ def parse_users(text: str, path: str) -> dict[str, User]:
             if user is None:
                 continue
             if user.name in users:
-                raise _Wrong("this user has a line above already; keep one of the two")
+                raise Wrong("this user has a line above already; keep one of the two")
             for name in (user.name, *user.certificates):
                 if owners.setdefault(name, user.name) != user.name:
-                    raise _Wrong("a certificate's name here belongs to a user above; it can mean only one")
-        except _Wrong as wrong:
+                    raise Wrong("a certificate's name here belongs to a user above; it can mean only one")
+        except Wrong as wrong:
             what = str(wrong)
         else:
             users[user.name] = user
@@ -191,7 +197,7 @@ def split_words(line: str) -> list[Word]:
         found = _WORD.match(line, start)
         end = found.end() if found else start
         if found is None or (end < len(line) and line[end] not in " \t\r"):
-            raise _Wrong("a quote does not end, or nothing follows a backslash; close it")
+            raise Wrong("a quote does not end, or nothing follows a backslash; close it")
         words.append(Word(_QUOTED.sub(_unquoted, found.group()), start, end))
 
 
@@ -218,10 +224,10 @@ def _parse(line: str) -> User | None:
     if not words:
         return None
     if not all(map(str.isprintable, words)):
-        raise _Wrong("it holds a character that cannot be seen; write the line anew")
+        raise Wrong("it holds a character that cannot be seen; write the line anew")
     name = check_name(words[0])
     if len(words) == 1:
-        raise _Wrong("behind the name a secret is missing; ftplite-passwd makes one, - stands for none")
+        raise Wrong("behind the name a secret is missing; ftplite-passwd makes one, - stands for none")
     values: dict[str, Any] = {}
     for position, word in enumerate(words[2:], 3):
         _read_setting(position, word, values)
@@ -233,11 +239,11 @@ def _parse(line: str) -> User | None:
 def check_name(name: str) -> str:
     """A user's name.  Raises ``ValueError`` for what can be none."""
     if name.startswith("$argon2"):
-        raise _Wrong("it begins with a hash; put the user's name before it")
+        raise Wrong("it begins with a hash; put the user's name before it")
     if is_setting(name) and "=" in name:
-        raise _Wrong("it begins with a setting; put the user's name and his secret before it")
+        raise Wrong("it begins with a setting; put the user's name and his secret before it")
     if not (1 <= len(name) <= NAME_LENGTH and name.isprintable() and name.strip() == name):
-        raise _Wrong(f"a user's name has 1 to {NAME_LENGTH} visible characters, no blank at its ends")
+        raise Wrong(f"a user's name has 1 to {NAME_LENGTH} visible characters, no blank at its ends")
     return name
 
 
@@ -247,16 +253,16 @@ def _read_secret(word: str) -> str | None:
     if word == PAM:
         return word
     if is_setting(word) and "=" in word:
-        raise _Wrong("before the settings a secret is missing; ftplite-passwd makes one, - stands for none")
+        raise Wrong("before the settings a secret is missing; ftplite-passwd makes one, - stands for none")
     if not _HASH.fullmatch(word) or not all(map(_is_base64, word.split("$")[-2:])):
-        raise _Wrong("the word behind the name is no argon2 hash, pam or -; make a hash with ftplite-passwd")
+        raise Wrong("the word behind the name is no argon2 hash, pam or -; make a hash with ftplite-passwd")
     cost = argon2.extract_parameters(word)
     if not (cost.time_cost >= 1 and 1 <= cost.parallelism <= _MOST_LANES):
-        raise _Wrong("the hash has no passes or too many lanes; make it anew with ftplite-passwd")
+        raise Wrong("the hash has no passes or too many lanes; make it anew with ftplite-passwd")
     if not 8 * cost.parallelism <= cost.memory_cost <= _MOST_MEMORY:
-        raise _Wrong("the hash takes too little memory, or more than 2 GiB; make it anew with ftplite-passwd")
+        raise Wrong("the hash takes too little memory, or more than 2 GiB; make it anew with ftplite-passwd")
     if cost.memory_cost * cost.time_cost > _MOST_WORK:
-        raise _Wrong("the hash takes seconds to check; make it anew with ftplite-passwd")
+        raise Wrong("the hash takes seconds to check; make it anew with ftplite-passwd")
     return word
 
 
@@ -272,75 +278,19 @@ def _is_base64(text: str) -> bool:
 def _read_setting(position: int, word: str, values: dict[str, Any]) -> None:
     """Add what a word says to the user's fields."""
     key, equals, value = word.partition("=")
-    if key in ("rate-up", "rate-down"):
-        raise _Wrong(f"{key} is not yet to be had; leave it away")
     if key not in SETTINGS:
         close = get_close_matches(key, SETTINGS, 1)
         meant = f"did you mean {close[0]}=?" if close else f"there are {', '.join(SETTINGS)}"
-        raise _Wrong(f"word {position} is no setting; {meant}")
+        raise Wrong(f"word {position} is no setting; {meant}")
     if not equals or not value:
-        raise _Wrong(f"{key} has no value; write {key}=VALUE, or leave it away")
+        raise Wrong(f"{key} has no value; write {key}=VALUE, or leave it away")
     name, read = SETTINGS[key]
     if name == "certificates":
         given = values.setdefault(name, set())
         if value in given:
-            raise _Wrong("a certificate's name is given twice; keep one")
+            raise Wrong("a certificate's name is given twice; keep one")
         given.add(value)
         return
     if name in values:
-        raise _Wrong(f"{key} is given twice; keep one")
+        raise Wrong(f"{key} is given twice; keep one")
     values[name] = read(key, value)
-
-
-def _read_permissions(key: str, value: str) -> frozenset[str]:
-    found: set[str] = set()
-    for word in value.split(","):
-        if word in ACCESS:
-            found |= ACCESS[word]
-        elif word in PERMISSIONS:
-            found.add(word)
-        else:
-            words = ", ".join((*PERMISSIONS, *ACCESS))
-            raise _Wrong(f"{key} has a word that is none; there are {words}, with commas between them")
-    return frozenset(found)
-
-
-def _read_root(key: str, value: str) -> str:
-    if ".." in value.split("/"):
-        raise _Wrong(f"{key} holds ..; name the folder as it is")
-    try:
-        path = "/".join(resolve((), value))
-    except NameNotAllowed as error:
-        raise _Wrong(f"{key} is a name that no folder may have; {error.detail}") from None
-    return f"/{path}" if value.startswith("/") else path
-
-
-def _read_size(key: str, value: str) -> int:
-    found = _SIZE.fullmatch(value)
-    size = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not 0 < size <= _MOST:
-        raise _Wrong(f"{key} is no size; write bytes above 0, or a number with k, M, G, T, Ki, Mi, Gi, Ti")
-    return size
-
-
-def _read_count(key: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 19 and int(value)):
-        raise _Wrong(f"{key} is no number; write a whole one above 0")
-    return int(value)
-
-
-def _read_text(_key: str, value: str) -> str:
-    return value
-
-
-SETTINGS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
-    "root": ("root", _read_root),
-    "permissions": ("permissions", _read_permissions),
-    "quota": ("quota_bytes", _read_size),
-    "files": ("quota_files", _read_count),
-    "sessions": ("max_sessions", _read_count),
-    "transfers": ("max_transfers", _read_count),
-    "file-size": ("max_file_size", _read_size),
-    "certificate": ("certificates", _read_text),
-}
-"""Each setting's field, and how its value is read; ``certificate`` may be given for each name."""
