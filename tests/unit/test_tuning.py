@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from dataclasses import fields, replace
 from pathlib import Path
@@ -194,7 +193,7 @@ def options_of(sock: socket.socket) -> Tuning:
         congestion=sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode(),
         unsent=sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT),
         dscp_data=sock.getsockopt(level, name) >> 2,
-        user_timeout=sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000,
+        user_timeout=ALL.user_timeout,
         dscp_control=ALL.dscp_control,
         mss=ALL.mss,
     )
@@ -216,11 +215,12 @@ class SocketTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = HandReactor()
 
-    def check(self, channel: DataChannel, peer: socket.socket, *, tuning: Tuning = ALL) -> None:
+    def check(self, channel: DataChannel, peer: socket.socket) -> None:
         sock: socket.socket = vars(channel)["_socket"]
         self.addCleanup(channel.close)
         self.addCleanup(peer.close)
-        assert options_of(sock) == tuning
+        assert options_of(sock) == ALL
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert window_scale(sock) == 0, "50,000 bytes need no scale, and one settled before would have had it"
         assert window_scale(peer) > 0
@@ -276,8 +276,12 @@ class SocketTests(SynchronousTestCase):
         ours, peer = pair()
         self.addCleanup(peer.close)
         self.addCleanup(ours.close)
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000)
         tcp.convert_to_data(ours, ALL)
         assert options_of(ours) == ALL
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0, (
+            "slow readers are waited for"
+        )
 
     def test_it_loses_the_control_channel_s_class(self) -> None:
         ours, peer = pair()
@@ -353,17 +357,3 @@ class ControlTests(SynchronousTestCase):
         for seconds, idle, milliseconds in ((0.01, 1, 10), (1e9, 32767, 2**31 - 1)):
             self.tune(Tuning(user_timeout=seconds))
             assert (self.tcp(socket.TCP_KEEPIDLE), self.tcp(socket.TCP_USER_TIMEOUT)) == (idle, milliseconds)
-
-    def test_a_live_peer_with_a_closed_window_is_given_up_by_the_user_timeout(self) -> None:
-        """Why it lies above the stall timeout, which knows what it waits for."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            self.sock = socket.create_connection(server.getsockname())
-            self.addCleanup(self.sock.close)
-            peer, _ = server.accept()
-            self.addCleanup(peer.close)
-            self.sock.settimeout(10)
-            tcp.convert_to_data(self.sock, Tuning(user_timeout=0.3, unsent=None))
-            with pytest.raises(TimeoutError) as ended:
-                self.sock.sendall(bytes(64 << 20))
-            assert ended.value.errno == errno.ETIMEDOUT

@@ -51,7 +51,7 @@ _HEADROOM = 1.1
 """Of the pace over the rate: headers count too, and the limit is kept by what is written."""
 
 _WINDOW = 0.5
-_NARROWEST = 64 * 1024
+_NARROWEST = 16 * 1024
 _WIDEST = 2**30 - 1
 
 
@@ -157,7 +157,6 @@ def prepare_data(sock: socket.socket, tuning: Tuning) -> None:
     _set(sock, socket.SOL_SOCKET, "SO_RCVBUF", tuning.receive_buffer)
     _set(sock, socket.IPPROTO_TCP, "TCP_MAXSEG", tuning.mss)
     _set(sock, socket.IPPROTO_TCP, "TCP_NOTSENT_LOWAT", tuning.unsent)
-    _set(sock, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _milliseconds(tuning.user_timeout))
     if tuning.congestion is not None:
         _set(sock, socket.IPPROTO_TCP, "TCP_CONGESTION", tuning.congestion.encode())
     _mark(sock, tuning.dscp_data)
@@ -165,7 +164,10 @@ def prepare_data(sock: socket.socket, tuning: Tuning) -> None:
 
 def convert_to_data(sock: socket.socket, tuning: Tuning) -> None:
     """The same of what was a control channel.  Raises `ConnectionLost`, and the socket is closed."""
+    if not _is_tcp(sock):
+        return
     try:
+        _set(sock, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 0)
         if tuning.dscp_data is None and tuning.dscp_control is not None:
             _mark(sock, 0)
         prepare_data(sock, tuning)
@@ -217,11 +219,16 @@ def tune_control(transport: ITCPTransport, read_size: int, tuning: Tuning = PLAI
 
 
 def _keep_alive(sock: socket.socket, user_timeout: float) -> None:
-    """Ask a silent peer's kernel from half of the time on, and give it up at its end."""
+    """Ask a silent peer's kernel from half of the time on, and give it up at its end.
+
+    For no data channel: Linux counts on while a reader's window is smaller than the segment that waits for
+    it, though that moves, piece by piece.
+    """
     _set(sock, socket.SOL_SOCKET, "SO_KEEPALIVE", 1)
     _set(sock, socket.IPPROTO_TCP, "TCP_KEEPIDLE", _whole_seconds(user_timeout / 2))
     _set(sock, socket.IPPROTO_TCP, "TCP_KEEPINTVL", _whole_seconds(user_timeout / 8))
-    _set(sock, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _milliseconds(user_timeout))
+    milliseconds = min(max(int(user_timeout * 1000), 1), _MOST_MILLISECONDS)
+    _set(sock, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", milliseconds)
 
 
 def _mark(sock: socket.socket, dscp: int | None) -> None:
@@ -237,10 +244,6 @@ def _set(sock: socket.socket, level: int, name: str, value: int | bytes | None) 
     option = getattr(socket, name, None)
     if option is not None and value is not None:
         sock.setsockopt(level, option, value)
-
-
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else min(max(int(seconds * 1000), 1), _MOST_MILLISECONDS)
 
 
 def _whole_seconds(seconds: float) -> int:

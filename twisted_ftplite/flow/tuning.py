@@ -39,9 +39,9 @@ class Tuning:
     """Bytes of a segment at most; None: what the path's interfaces take."""
 
     user_timeout: float | None = None
-    """Seconds for which the peer's kernel may be silent, or its window closed; None: the system's default.
+    """Seconds for which the kernel at the other end of a control channel may be silent; None: any time.
 
-    Of a control channel on which nothing is said, half of it passes before that is found out.
+    Half of them pass before it is asked whether it is still there.
     """
 
 
@@ -176,8 +176,5 @@ def tuned(told: Mapping[str, Any], limits: Limits, congestions: Container[str]) 
 
 
 def patience(limits: Limits) -> float:
-    """The user timeout: it counts while a live peer's window is closed, too.
-
-    So that must be over for other reasons before, which know what the transfer waits for.
-    """
+    """The user timeout: above the stall timeout, which knows what a transfer waits for."""
     return max(2 * limits.stall_timeout, limits.connect_timeout)
