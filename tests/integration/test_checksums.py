@@ -29,7 +29,7 @@ SUMS: dict[str, Callable[[bytes], str]] = {
 def test_features(server: Server) -> None:
     with server.session() as session:
         session.send("features")
-        listed = [session.line() for _ in range(10)]
+        listed = [session.line() for _ in range(11)]
         session.expect("SUCCESS: Features listed.")
     assert set(listed) == {
         "Feature: files",
@@ -38,6 +38,7 @@ def test_features(server: Server) -> None:
         "Feature: checksum xxh128 blake3 sha256",
         "Feature: modified",
         "Feature: partial-checksum",
+        "Feature: status",
         "Feature: passive",
         "Feature: token",
         "Feature: noop",

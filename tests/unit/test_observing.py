@@ -44,7 +44,8 @@ NOTHING = parse(b"")
 def told(**values: int) -> TCPInfo:
     """What a kernel says of a connection that has sent 100 MiB in segments of 1,448 bytes over 50 ms."""
     usual = {"rtt": 50_000, "min_rtt": 50_000, "snd_mss": 1448, "snd_wnd": MIB, "bytes_acked": 100 * MIB}
-    return NOTHING._replace(**{"bytes_sent": 100 * MIB, **usual, **values})
+    segments = {"data_segs_out": 72_000, "data_segs_in": 72_000}
+    return NOTHING._replace(**{"bytes_sent": 100 * MIB, **segments, **usual, **values})
 
 
 def account(info: TCPInfo | None = None, **seconds: float) -> Account:
@@ -76,6 +77,8 @@ class KernelTests(SynchronousTestCase):
             "bytes_acked": (120, "Q"),
             "bytes_received": (128, "Q"),
             "min_rtt": (148, "I"),
+            "data_segs_in": (152, "I"),
+            "data_segs_out": (156, "I"),
             "delivery_rate": (160, "Q"),
             "busy_time": (168, "Q"),
             "rwnd_limited": (176, "Q"),
@@ -180,6 +183,9 @@ class FindingTests(SynchronousTestCase):
         assert word(Role.SENDER, account(told(busy_time=busy), wait=10)) == ("network", "")
         lossy = told(busy_time=busy, lost=100)
         assert word(Role.SENDER, account(lossy, wait=10)) == ("network", "loss")
+        overflown = lossy._replace(rtt=200_000)
+        assert word(Role.SENDER, account(overflown, wait=10)) == ("network", "")
+        assert word(Role.SENDER, account(overflown._replace(lost=1000), wait=10)) == ("network", "loss")
         window = told(busy_time=busy, rwnd_limited=busy * 9 // 10)
         assert word(Role.SENDER, account(window, wait=10)) == ("receiver", "window")
         pressed = told(busy_time=busy, unacked=MIB // 1448)
@@ -208,7 +214,8 @@ class FindingTests(SynchronousTestCase):
 
     def test_a_receiver_that_waits(self) -> None:
         assert word(Role.RECEIVER, account(told(), wait=9, disk=1)) == ("network", "")
-        assert word(Role.RECEIVER, account(told(out_of_order=40), wait=9)) == ("network", "loss")
+        assert word(Role.RECEIVER, account(told(out_of_order=400), wait=9)) == ("network", "")
+        assert word(Role.RECEIVER, account(told(out_of_order=4000), wait=9)) == ("network", "loss")
 
     def test_what_the_kernel_is_kept_to(self) -> None:
         for role in Role:

@@ -40,11 +40,12 @@ _LAYOUT = struct.Struct("=B7x24I4Q6I4Q2I2Q4I")
 
 SIZE: Final = _LAYOUT.size
 
-_LOSS = 0.0005
-"""Of the bytes sent, this part sent again is worth telling of."""
+_LOSS, _OVERFLOW = 0.0005, 0.01
+"""The part of what was sent that was lost, from which on that is worth telling: on a way without a queue, and
+on one with a queue, which now and then loses what does not fit in."""
 
-_OUT_OF_ORDER = 3
-"""Pieces that a receiver has seen out of their order, from which on some of them were lost."""
+_OUT_OF_ORDER = 0.05
+"""The same for a receiver, which sees all that comes before what was lost is sent again."""
 
 _PACED = 0.75
 """Who has this part of the rate to which a limit of ours keeps the kernel is held by that."""
@@ -95,6 +96,8 @@ class TCPInfo(NamedTuple):
     sndbuf_limited: int
     bytes_acked: int
     bytes_received: int
+    data_segs_in: int
+    data_segs_out: int
     bytes_sent: int
     bytes_retrans: int
     lost: int
@@ -129,6 +132,8 @@ def parse(info: bytes) -> TCPInfo:
         sndbuf_limited=sndbuf,
         bytes_acked=wide[2],
         bytes_received=wide[3],
+        data_segs_in=rest[32],
+        data_segs_out=rest[33],
         bytes_sent=sent,
         bytes_retrans=resent,
         lost=max(0, words[23] - rest[42]),
@@ -303,6 +308,11 @@ def _is_full(info: TCPInfo) -> bool:
     return 2 * _FULL * info.rwnd_limited > info.busy_time
 
 
+def _is_queued(info: TCPInfo) -> bool:
+    """Whether what is under way waits somewhere."""
+    return info.rtt > _QUEUED * info.min_rtt + _TICK
+
+
 def _is_held(account: Account, moved: int, seconds: float) -> bool:
     return account.ceiling is not None and moved > _PACED * account.ceiling * seconds
 
@@ -315,11 +325,11 @@ def _why(word: Bottleneck, account: Account, spent: list[float]) -> str:
         case Bottleneck.CPU if account.secure:
             return "TLS"
         case Bottleneck.NETWORK if info is not None:
-            lost = info.lost * info.snd_mss > _LOSS * info.bytes_sent
-            return "loss" if lost or info.out_of_order >= _OUT_OF_ORDER else ""
+            part = _OVERFLOW if _is_queued(info) else _LOSS
+            lost = info.lost > part * info.data_segs_out
+            return "loss" if lost or info.out_of_order > _OUT_OF_ORDER * info.data_segs_in else ""
         case Bottleneck.RECEIVER if info is not None:
-            queued = info.rtt > _QUEUED * info.min_rtt + _TICK
-            return "" if queued or 2 * account.narrow > account.looks else "window"
+            return "" if _is_queued(info) or 2 * account.narrow > account.looks else "window"
     return ""
 
 

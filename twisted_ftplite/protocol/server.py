@@ -66,6 +66,7 @@ class ServerSession:
     knows_modified: bool = False
     """Whether it has asked for the features, or used `Modified` or `Mode`: nobody else is told these."""
 
+    knows_features: bool = False
     transfer: Transfer | None = None
     command: Command | None = None
     draining: bool = False
@@ -198,8 +199,8 @@ class ServerSession:
 
     @property
     def knows_status(self) -> bool:
-        """Whether it is told what the server waited for, and may say the same."""
-        return self.knows_modified and "status" in self.features
+        """Whether it is told what the server waited for: it has asked for the features, and this is one."""
+        return self.knows_features and "status" in self.features
 
     def complete(self, limited_by: Bottleneck | None = None) -> bytes:
         """The server's own completion, spelled as the client spelled the name, behind what limited it."""
@@ -279,7 +280,8 @@ class ServerSession:
         if self.draining:
             self._close(ServerShuttingDown())
             return
-        self.knows_modified = self.knows_modified or command.verb.name == "features"
+        self.knows_features = self.knows_features or command.verb.name == "features"
+        self.knows_modified = self.knows_modified or self.knows_features
         self.command = command
         self.state = State.RUNNING
         self._events.append(Begin(command))
