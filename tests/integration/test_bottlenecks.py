@@ -231,3 +231,14 @@ async def test_nothing_is_said_of_short_transfers(server: Server) -> None:
     async with session_with(server.address) as session:
         assert (await session.get("small", Nowhere())).limited_by == ""
     assert not [line for line in server.log if "limited by" in line]
+
+
+@in_reactor
+async def test_a_limit(serve: Callable[..., Server]) -> None:
+    server = serve("--limit-rate", "5M")
+    big = make(server.root / "big", 4 * MB)
+    async with session_with(server.address) as session:
+        assert (await session.get("big", Nowhere())).limited_by == "the server's limit"
+        assert logged(server, "get") == "the server's limit"
+        assert (await session.put(str(big), "up")).limited_by == "the server's limit"
+        assert logged(server, "put") == "the server's limit"
