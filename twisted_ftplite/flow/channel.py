@@ -61,6 +61,7 @@ class DataChannel:
         self._soon: IDelayedCall | None = None
         """Tells of what the kernel does not tell of."""
 
+        self._wide: tcp.Buffer | None = None
         self._closed = self._paused = False
         self.account = Account(secure=not self.splices)
         """What its time is spent on."""
@@ -189,7 +190,7 @@ class DataChannel:
         """Keep the kernel from taking much more than at this rate will be taken soon; None: as it likes."""
         self.account.ceiling = rate
         if not self._closed:
-            tcp.narrow(self._socket, rate)
+            self._wide = tcp.narrow(self._socket, rate, self._wide)
 
     def stopProducing(self) -> None:
         """Close."""

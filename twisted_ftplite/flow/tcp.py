@@ -40,15 +40,15 @@ _MOST_MILLISECONDS = 2**31 - 1
 _MOST_SECONDS = 32767
 """tcp(7): of a user timeout; between keepalives."""
 
-_BYTES_ACKED_END = 128
-"""tcp_info(7): ``tcpi_bytes_acked`` is the 64 bits that end here."""
-
-
 _SO_MAX_PACING_RATE = getattr(socket, "SO_MAX_PACING_RATE", 47)
 _UNPACED = 2 ** (8 * struct.calcsize("@L")) - 1
 _LEAST_PACED = 2_000_000
-_HEADROOM = 1.1
-"""Of the pace over the rate: headers count too, and the limit is kept by what is written."""
+_HEADROOM = 1.1  # of the pace over the rate: headers count too, and the limit is kept by what is written
+Buffer = tuple[int, int]
+"""Of a receiver: bytes, and whether the kernel may change that."""
+
+_SO_BUF_LOCK = 72
+_SLOW = 100_000  # bytes a second below which the buffer is made small too
 
 _WINDOW = 0.5
 _NARROWEST = 16 * 1024
@@ -304,35 +304,38 @@ def _socket_of(transport: object) -> socket.socket | None:
 
 def bytes_acknowledged(sock: socket.socket) -> int | None:
     """How many bytes the peer's kernel has acknowledged; None where the system does not tell."""
-    if sys.platform != "linux":
-        return None
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED_END)
-    except OSError:
-        return None
-    if len(info) < _BYTES_ACKED_END:
-        return None
-    return int(struct.unpack_from("=Q", info, _BYTES_ACKED_END - 8)[0])
+    told = info(sock)
+    return None if told is None else told.bytes_acked
 
 
 def pace(sock: socket.socket, rate: float | None) -> None:
-    """Spread what is sent over the time it may take at this rate; None: send as fast as the network takes it.
-
-    Not below `_LEAST_PACED`, where single segments would lie far apart: there little is written at a time.
-    """
+    """Spread what is sent over the time it may take at this rate, where that is high; None: do not."""
     if sys.platform == "linux" and _is_tcp(sock):
         whole = _UNPACED if rate is None or rate < _LEAST_PACED else min(int(rate * _HEADROOM), _UNPACED)
         sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, struct.pack("@L", whole))
 
 
-def narrow(sock: socket.socket, rate: float | None) -> None:
+def narrow(sock: socket.socket, rate: float | None, wide: Buffer | None) -> Buffer | None:
     """Announce no larger window than is taken at this rate in `_WINDOW` seconds; None: what the kernel likes.
 
     A window reopens by a part of its size at a time: a large one, slowly emptied, would look like a stall.
+    ``wide`` is what this returned the last time: the buffer as it was before.
     """
-    if sys.platform == "linux" and _is_tcp(sock):
-        window = _WIDEST if rate is None else min(max(int(rate * _WINDOW), _NARROWEST), _WIDEST)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window)
+    if sys.platform != "linux" or not _is_tcp(sock):
+        return None
+    window = _WIDEST if rate is None else min(max(int(rate * _WINDOW), _NARROWEST), _WIDEST)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window)
+    with suppress(OSError):  # SO_BUF_LOCK is Linux 5.15's
+        if rate is not None and rate < _SLOW:
+            if wide is None:
+                size = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+                wide = size // 2, sock.getsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        elif wide is not None:
+            (size, lock), wide = wide, None
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
+    return wide
 
 
 def info(sock: socket.socket) -> TCPInfo | None:
