@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,12 +18,14 @@ from harness import Server, blocking
 from library import in_reactor, reactor, session_with
 from pki import authority_file, server_files
 from raw import Session
+from soaks import CannotRun, cut
 
 from twisted_ftplite.client import Session as Client
 from twisted_ftplite.client.session import TLS
 from twisted_ftplite.server.service import Config, FTPLiteService
 
 MB = 1_000_000
+FAR = str(Path(__file__).with_name("far.py"))
 PAUSE = 0.02
 """Seconds that a slow disk takes for each piece."""
 
@@ -242,3 +246,31 @@ async def test_a_limit(serve: Callable[..., Server]) -> None:
         assert logged(server, "get") == "the server's limit"
         assert (await session.put(str(big), "up")).limited_by == "the server's limit"
         assert logged(server, "put") == "the server's limit"
+
+
+def over(link: str, folder: Path, size: int, *options: str) -> list[str]:
+    """What both sides of a get over an emulated link say.  Skips where that cannot be had."""
+    try:
+        words = [cut.wanlink(), *link.split(), "--", sys.executable, FAR, str(folder), str(size), *options]
+    except CannotRun as reason:
+        pytest.skip(str(reason))
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    return done.stdout.splitlines()
+
+
+@blocking
+def test_the_network(tmp_path: Path) -> None:
+    link = "--rtt-ms 20 --rate-mbit 20 --queue-ms 1000"
+    assert over(link, tmp_path, 2 * MB) == ["the network", "the network"]
+
+
+@blocking
+def test_network_loss(tmp_path: Path) -> None:
+    link = "--rtt-ms 20 --rate-mbit 20 --queue-ms 1000 --loss 0.03"
+    assert over(link, tmp_path, 2 * MB) == ["network loss", "network loss"]
+
+
+@blocking
+def test_the_senders_buffer(tmp_path: Path) -> None:
+    said = over("--rtt-ms 50 --rate-mbit 200", tmp_path, 2 * MB, "--send-buffer", "32768")
+    assert said == ["the network", "the sender's buffer (the server)"]

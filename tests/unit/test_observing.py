@@ -181,6 +181,8 @@ class FindingTests(SynchronousTestCase):
     def test_a_sender_that_waits(self) -> None:
         busy = 10_000_000
         assert word(Role.SENDER, account(told(busy_time=busy), wait=10)) == ("network", "")
+        small = told(busy_time=busy, sndbuf_limited=busy * 6 // 10)
+        assert word(Role.SENDER, account(small, wait=10)) == ("network", "buffer")
         lossy = told(busy_time=busy, lost=100)
         assert word(Role.SENDER, account(lossy, wait=10)) == ("network", "loss")
         overflown = lossy._replace(rtt=200_000)
@@ -268,6 +270,7 @@ class PhraseTests(SynchronousTestCase):
             ("receiver", None, "", "the other side"),
             ("receiver", None, "window", "the receiver's window (the server)"),
             ("network", None, "", "the network"),
+            ("network", "network", "buffer", "the sender's buffer (the client)"),
         ):
             assert self.phrase(SERVER_RECEIVES, own, other, why) == meant, (own, other, why)
 

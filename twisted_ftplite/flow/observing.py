@@ -256,7 +256,7 @@ class Finding(NamedTuple):
     """All of its time."""
 
     why: str = ""
-    """For people: ``loss``, ``window``, ``TLS`` or ``checksum``."""
+    """For people: ``loss``, ``buffer``, ``window``, ``TLS`` or ``checksum``."""
 
 
 def find(role: Role, account: Account, moved: int) -> Finding:
@@ -324,6 +324,8 @@ def _why(word: Bottleneck, account: Account, spent: list[float]) -> str:
             return "checksum"
         case Bottleneck.CPU if account.secure:
             return "TLS"
+        case Bottleneck.NETWORK if info is not None and 2 * info.sndbuf_limited > info.busy_time:
+            return "buffer"
         case Bottleneck.NETWORK if info is not None:
             part = _OVERFLOW if _is_queued(info) else _LOSS
             lost = info.lost > part * info.data_segs_out
@@ -364,6 +366,8 @@ def explain(role: Role, own: Finding, told: Bottleneck | None, us: str, them: st
         return _of(them, told, cpu if told is Bottleneck.CPU else "")
     if own.why == "loss":
         return "network loss"
+    if own.why == "buffer":
+        return f"the sender's buffer ({us})"
     if role is Role.SENDER and own.word is Bottleneck.RECEIVER:
         return f"the receiver's window ({them})" if told is not None or own.why else "the other side"
     if role is Role.RECEIVER and told is None:
