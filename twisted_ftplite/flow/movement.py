@@ -30,10 +30,6 @@ class Pump(Protocol):
     def waits_for_disk(self) -> bool:
         """Whether it is this side that is being waited for."""
 
-    @property
-    def waits_for_share(self) -> bool:
-        """Whether it is the limit of its rate that is being waited for."""
-
     def movement(self) -> int:
         """A number that grows as bytes move, as far as the peer is concerned."""
 
@@ -58,12 +54,11 @@ def move(pump: Pump, clock: IReactorTime, stall_timeout: float) -> Deferred[Any]
     watch: StallWatch | None = None
     waits = 0
 
-    def movement() -> tuple[int, int]:
+    def movement() -> tuple[int, int, float]:
         nonlocal waits
-        # Our own disk is no fault of the peer's, nor is a limit.
-        waits += pump.waits_for_disk or pump.waits_for_share
+        waits += pump.waits_for_disk  # our own disk is no fault of the peer's, nor is a limit
         pump.channel.observe()
-        return pump.movement(), waits
+        return pump.movement(), waits, 0.0 if pump.share is None else pump.share.waited
 
     def settle() -> None:
         if watch is not None:

@@ -109,11 +109,6 @@ class FileConsumer:
         """Whether it is this side that is being waited for."""
         return self._job is not None
 
-    @property
-    def waits_for_share(self) -> bool:
-        """Whether it is the limit of its rate that is being waited for."""
-        return self.share is not None and self.share.waiting
-
     def movement(self) -> int:
         """A number that grows as bytes come."""
         return self.received

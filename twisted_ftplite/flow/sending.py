@@ -60,11 +60,6 @@ class Producer:
         """Whether it is this side that is being waited for."""
         return self._job is not None
 
-    @property
-    def waits_for_share(self) -> bool:
-        """Whether it is the limit of its rate that is being waited for."""
-        return self.share is not None and self.share.waiting
-
     def movement(self) -> int:
         """A number that grows as the peer's kernel acknowledges bytes."""
         return self.channel.movement()
