@@ -9,8 +9,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
-from . import big, checksum, fair, idle, listing, machine, memory, ports, small, start, tls
+from . import big, checksum, fair, idle, listing, machine, memory, ports, small, start, tls, wan
 from .frame import MIB, Bench, Settings, say, verdict_list
 
 THEMES: dict[str, tuple[Callable[[Bench], None], str]] = {
@@ -24,6 +25,7 @@ THEMES: dict[str, tuple[Callable[[Bench], None], str]] = {
     "listing": (listing.run, "a directory of very many names"),
     "idle": (idle.run, "thousands of idle sessions"),
     "memory": (memory.run, "memory while a reader or a disk is slow"),
+    "wan": (wan.run, "a wide-area link that loses packets; needs root and /dev/net/tun"),
 }
 
 
@@ -61,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="how long the slow reader reads (default: 75)",
     )
+    made.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="keep figures here, for scripts/pictures (default: nowhere)",
+    )
     return made
 
 
@@ -92,6 +100,7 @@ def run(arguments: list[str]) -> int:
         transfers=options.transfers,
         slow_seconds=options.slow_seconds,
         names=options.names,
+        data=options.data,
     )
     try:
         return measure(settings, options.themes or list(THEMES))

@@ -36,6 +36,8 @@ class Settings:
     """How long the slow reader reads."""
     names: int
     """How many names the big directory has."""
+    data: Path | None = None
+    """Where figures for scripts/pictures are kept."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Bench:
     verdicts: list[Verdict] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     """What every child has in its environment besides."""
+    host: str = "127.0.0.1"
+    """The address that servers listen on."""
 
     @property
     def served(self) -> Path:
@@ -73,7 +77,7 @@ class Bench:
     def scope(self) -> Iterator[Bench]:
         """The same bench, whose servers end with the block."""
         with ExitStack() as stack:
-            yield Bench(self.settings, self.folder, stack, self.verdicts, dict(self.variables))
+            yield Bench(self.settings, self.folder, stack, self.verdicts, dict(self.variables), self.host)
 
     def judge(
         self, target: str, figure: float | None, limit: float, *, most: bool = False, failed: bool = False

@@ -37,7 +37,7 @@ def server(
         "--pidfile=",
         "ftplite",
         *("--root", str(root or bench.served)),
-        *("--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096"),
+        *("--listen", f"tcp:{port}:interface={bench.host}:backlog=4096"),
         *GENEROUS,
         *options,
     ]

@@ -26,7 +26,7 @@ UNPACKED = os.environ.get("BENCH_PEERS", "")
 BINARIES = ("usr/sbin", "usr/bin", "sbin", "bin", ".")
 
 VSFTPD = """listen=YES
-listen_address=127.0.0.1
+listen_address={host}
 listen_port={port}
 background=NO
 anonymous_enable=YES
@@ -54,7 +54,7 @@ pasv_promiscuous=YES
 PROFTPD = """ServerName bench
 ServerType standalone
 ModulePath {modules}
-DefaultAddress 127.0.0.1
+DefaultAddress {host}
 Port {port}
 SocketBindTight on
 UseIPv6 off
@@ -121,7 +121,8 @@ def vsftpd(bench: Bench, *, more: str = "") -> Server:
     empty = bench.folder / "run" / "empty"
     empty.mkdir(mode=0o555, exist_ok=True)
     configuration = bench.folder / "run" / "vsftpd.conf"
-    configuration.write_text(VSFTPD.format(port=port, root=bench.served, run=empty, user=_user()) + more)
+    lines = VSFTPD.format(host=bench.host, port=port, root=bench.served, run=empty, user=_user())
+    configuration.write_text(lines + more)
     return Server(bench, "vsftpd", port, [binary, configuration], LD_LIBRARY_PATH=_libraries())
 
 
@@ -132,7 +133,9 @@ def proftpd(bench: Bench) -> Server:
     run = bench.folder / "run"
     modules = Path(binary).parent.parent / "lib" / "proftpd"
     configuration = run / "proftpd.conf"
-    configuration.write_text(PROFTPD.format(port=port, root=bench.served, run=run, modules=modules))
+    configuration.write_text(
+        PROFTPD.format(host=bench.host, port=port, root=bench.served, run=run, modules=modules)
+    )
     return Server(
         bench, "proftpd", port, [binary, "-n", "-q", "-c", configuration], LD_LIBRARY_PATH=_libraries()
     )
@@ -186,7 +189,7 @@ class Peer:
 
     def url(self, path: str = "") -> str:
         """For curl."""
-        return f"ftp://127.0.0.1:{self.server.port}/{path}"
+        return f"ftp://{self.server.host}:{self.server.port}/{path}"
 
     def _login(self) -> ftplib.FTP:
         control = ftplib.FTP()
@@ -263,5 +266,6 @@ class Peer:
         """A script of lftp on a session with this server; seconds, lftp's start-up included."""
         settings = "set net:max-retries 2; set net:timeout 20; set net:reconnect-interval-base 1"
         return timed(
-            self.bench, [command("lftp"), "-c", f"{settings}; open -p {self.server.port} 127.0.0.1; {script}"]
+            self.bench,
+            [command("lftp"), "-c", f"{settings}; open -p {self.server.port} {self.server.host}; {script}"],
         )

@@ -41,7 +41,7 @@ class Server:
     def __init__(
         self, bench: Bench, name: str, port: int, command: Sequence[str | Path], **more: str
     ) -> None:
-        self.name, self.port = name, port
+        self.name, self.host, self.port = name, bench.host, port
         self.log = bench.folder / "run" / f"{name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -61,7 +61,7 @@ class Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self.host, self.port), 1).close()
                 return
             if self.process.poll() is not None:
                 break
