@@ -1,0 +1,162 @@
+"""Limits of speed, on the wire: they hold for each way, for all sessions of a user, and while they change."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from accounts import line_of, session_of, write_users
+from harness import BIG, Server, blocking, make_big
+from pki import server_files, trusting
+from raw import TO_SEND, TRANSFERRED, Session
+
+SECONDS = 2.0
+
+
+class Arrival(NamedTuple):
+    """Some bytes that came."""
+
+    when: float
+    count: int
+
+
+def watch(session: Session, seconds: float = SECONDS) -> list[Arrival]:
+    """Get for a while, inside TLS from a data channel of our own."""
+    if session.context is None:
+        channel = session.begin_get("big", BIG)
+    else:
+        channel = session.join(session.offer("get big", TO_SEND)).socket
+    arrived: list[Arrival] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        arrived.append(Arrival(time.monotonic(), len(channel.recv(32768))))
+    channel.close()
+    return arrived
+
+
+def rate(arrived: list[Arrival]) -> float:
+    """Bytes a second, but for the first tenth: what buckets and buffers held."""
+    arrived = sorted(arrived)
+    begin = arrived[0].when + 0.1 * (arrived[-1].when - arrived[0].when)
+    counted = [each for each in arrived if each.when >= begin]
+    return sum(each.count for each in counted[1:]) / (counted[-1].when - counted[0].when)
+
+
+def burst(arrived: list[Arrival], seconds: float = 0.2) -> float:
+    """The most that came in so short a time, in bytes a second."""
+    most = first = within = 0
+    for each in arrived:
+        within += each.count
+        while arrived[first].when < each.when - seconds:
+            within -= arrived[first].count
+            first += 1
+        most = max(most, within)
+    return most / seconds
+
+
+def together(*jobs: Callable[[], None]) -> None:
+    """All at once."""
+    threads = [threading.Thread(target=job) for job in jobs]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+@blocking
+def test_a_get_is_exact_and_smooth(serve: Callable[..., Server]) -> None:
+    server = serve("--limit-rate-down", "4M", "--limit-rate-up=0")
+    make_big(server.root)
+    with server.session() as session:
+        arrived = watch(session)
+    assert abs(rate(arrived) / 4e6 - 1) < 0.03
+    assert burst(arrived) < 1.2 * 4e6
+    with server.session() as session:
+        began = time.monotonic()
+        session.put("f", bytes(20 << 20))
+        assert time.monotonic() - began < 3  # where 4 MB/s would take five
+
+
+@blocking
+def test_one_inside_tls(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve("--limit-session", "3M", *server_files(tmp_path))
+    make_big(server.root)
+    with server.session() as session, server.session() as other:
+        arrived: list[list[Arrival]] = []
+        for each in (session, other):
+            each.starttls(trusting())
+        together(*(lambda each=each: arrived.append(watch(each)) for each in (session, other)))
+    for each in arrived:
+        assert abs(rate(each) / 3e6 - 1) < 0.04
+
+
+@blocking
+def test_puts_of_one_user_share_it(serve: Callable[..., Server], tmp_path: Path) -> None:
+    users = write_users(tmp_path / "users", line_of("alice", "rate-up=800k"))
+    server = serve("--users", users)
+    began, ends = time.monotonic(), []
+    with session_of(server, "alice") as one, session_of(server, "alice") as other:
+
+        def put(session: Session, name: str) -> None:
+            session.put(name, bytes(800_000))
+            ends.append(time.monotonic() - began)
+
+        together(lambda: put(one, "f"), lambda: put(other, "g"))
+    assert 1.85 < max(ends) < 2.6
+    assert min(ends) > 0.9 * max(ends)
+
+
+@blocking
+def test_who_counts_for_more(serve: Callable[..., Server], tmp_path: Path) -> None:
+    lines = line_of("alice", "profile=interactive"), line_of("bob", "profile=background")
+    server = serve("--users", write_users(tmp_path / "users", *lines), "--limit-rate", "9M")
+    make_big(server.root)
+    arrived: dict[str, list[Arrival]] = {}
+    with contextlib.ExitStack() as sessions:
+        opened = {each: sessions.enter_context(session_of(server, each)) for each in ("alice", "bob")}
+
+        def get(name: str) -> None:
+            arrived[name] = watch(opened[name])
+
+        together(lambda: get("alice"), lambda: get("bob"))
+    assert abs(rate(arrived["alice"]) / 8e6 - 1) < 0.05
+    assert abs(rate(arrived["bob"]) / 1e6 - 1) < 0.1
+
+
+@blocking
+def test_read_again_while_it_moves(serve: Callable[..., Server], tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    server = serve("--users", write_users(file, line_of("alice", "rate=1M")))
+    (server.root / "f").write_bytes(bytes(3_000_000))
+
+    def now(settings: str) -> None:
+        server.log.clear()
+        write_users(file, line_of("alice", *settings.split()))
+        server.process.send_signal(signal.SIGHUP)
+        server.logged("The users were read again: 1$")
+
+    def take(count: int) -> float:
+        """How long so many bytes take."""
+        began = time.monotonic()
+        while count:
+            count -= len(channel.recv(min(count, 65536)))
+        return time.monotonic() - began
+
+    with session_of(server, "alice") as session:
+        channel = session.begin_get("f", 3_000_000, receive_buffer=8192)
+        take(100_000)
+        assert 0.4 < take(500_000) < 0.8
+        now("rate-down=4M")
+        take(100_000)
+        assert 0.2 < take(1_000_000) < 0.6
+        now("rate=0")
+        assert take(1_300_000) < 0.3
+        channel.close()
+        session.expect("Transfer complete: f")
+        session.send("Transfer complete: f")
+        session.expect(TRANSFERRED)
