@@ -45,10 +45,24 @@ def makeService(options: Mapping[str, Any]) -> IService:
         privileges.check_readable(config, service.roots)
         sandbox.check(config, asks_pam=service.asks_pam)
         service.listen()
+        whole: IService = service if config.metrics is None else _observed(reactor, service, config.metrics)
     except CannotStart as error:
         raise quit_with(str(error)) from None
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(service.reload))  # type: ignore[attr-defined]
-    return service
+    return whole
+
+
+def _observed(reactor: Any, service: FTPLiteService, endpoint: str) -> IService:
+    """With the page that tells of it."""
+    try:
+        from .ops.service import ObservedService
+    except ImportError as error:
+        raise CannotStart(
+            f"--metrics needs the module {error.name}; pip install twisted-ftplite[metrics]"
+        ) from error
+    observed = ObservedService(reactor, service)
+    observed.listen(endpoint)
+    return observed
 
 
 def _configure(options: Mapping[str, Any], twistd: Mapping[str, Any]) -> Config:
@@ -63,6 +77,7 @@ def _configure(options: Mapping[str, Any], twistd: Mapping[str, Any]) -> Config:
         umask=process_umask() if umask is None else umask,
         limits=limits_of(options),
         tuning=tuning_of(options),
+        speeds=speed_limits_of(options),
         anonymous="read" if options["read-only"] else options["anonymous"],
         users=_check_file("users", options["users"]),
         client_ca=_check_file("client-ca", options["client-ca"]),
@@ -76,8 +91,8 @@ def _configure(options: Mapping[str, Any], twistd: Mapping[str, Any]) -> Config:
         uid=uid,
         gid=gid,
         keeps_root=bool(twistd.get("euid")),
+        metrics=options["metrics"],
         log_file=log_file,
-        speeds=speed_limits_of(options),
         pid_file=pid_file,
     )
 

@@ -24,6 +24,7 @@ FLOORS = {
     "flow": 3,
     "server": 4,
     "client": 4,
+    "ops": 5,
     "testing": 5,
     "tap": 6,
     "cli": 6,

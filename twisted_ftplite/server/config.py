@@ -58,6 +58,9 @@ class Config:
     keeps_root: bool = False
     """It can take them up again: twistd's --euid."""
 
+    metrics: str | None = None
+    """The endpoint at which metrics and the status page are told; None: nowhere."""
+
     log_file: str | None = None
     pid_file: str | None = None
     """Absolute paths of twistd's own files, for the sandbox."""

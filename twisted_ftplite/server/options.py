@@ -124,6 +124,13 @@ class Options(UsageOptions):
             "Have the kernel keep the server to its files: auto (where it can), on (or not start), off.",
             _one_of("auto", "on", "off"),
         ],
+        [
+            "metrics",
+            None,
+            None,
+            "A port of this machine, or a tcp, tcp6 or systemd endpoint: to show a status page, /metrics for "
+            "Prometheus, /healthz and /readyz over HTTP.",
+        ],
         ["connect-timeout", None, _DEFAULTS.connect_timeout, "Seconds to connect a data channel.", _seconds],
         [
             "stall-timeout",
@@ -177,6 +184,7 @@ class Options(UsageOptions):
             "How long an upload that broke off is kept to be gone on with: seconds, or as in 30m, 12h, 7d.",
             _duration,
         ],
+        *RATE_OPTIONS,
         ["umask", None, None, "Octal mask of a stored file's mode 666. [default: that of the shell]", _octal],
         *([each.option, None, None, each.help, each.read] for each in SETTINGS),
         ["profile", None, None, PROFILE_HELP, read_profile],
@@ -184,7 +192,6 @@ class Options(UsageOptions):
 
     def __init__(self) -> None:
         UsageOptions.__init__(self)
-        *RATE_OPTIONS,
         self["listen"] = []
 
     def opt_listen(self, endpoint: str) -> None:

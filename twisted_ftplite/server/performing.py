@@ -93,7 +93,10 @@ class Performer:
         call.error = status if isinstance(status, FTPLiteError) else None
         call.failed = call.error is not None
         self.call = self._running = None
-        self._conclude(call, status, self._services.reactor.seconds() - began)
+        seconds = self._services.reactor.seconds() - began
+        if self._services.watch is not None:
+            self._services.watch.ran(call, status, seconds)
+        self._conclude(call, status, seconds)
         call.release()
         self._control.obey()
 

@@ -9,9 +9,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorFromThreads
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,13 +22,15 @@ from ..limits import Limits
 from . import policy, sandbox
 from .admission import Admission
 from .checksums import Checksums
-from .config import DEFAULT_ENDPOINT, CannotStart, Config
+from .config import CannotStart, Config
 from .options import quit_with
+from .ports import bind, spell
 from .quota import Quotas
 from .services import Services
 from .sessions import ControlFactory, Sessions
 from .speeds import Speeds
 from .trees import Trees
+from .watch import Watch
 
 log = Logger()
 
@@ -65,6 +65,7 @@ class FTPLiteService(Service):
         self._next_sweep: IDelayedCall | None = None
         self._notices: list[str] = []
         self._beyond = False
+        self.watch = None if config.metrics is None else Watch(reactor)
         limits = self._fit_descriptors(config.limits)
         self._workers = ThreadWorkers(reactor, limits.threads)
         self._hashing = ThreadWorkers(reactor, limits.hashing_threads)
@@ -86,6 +87,7 @@ class FTPLiteService(Service):
             tree_of=self._trees.of,
             quotas=self._quotas,
             checksums=Checksums(limits.checksums),
+            watch=self.watch,
         )
         self.sessions = Sessions(self._services)
 
@@ -133,6 +135,8 @@ class FTPLiteService(Service):
         certificates = self._services.entry.certificates
         if certificates is not None:
             log.info("Its certificate is {fingerprint}", fingerprint=certificates.fingerprint)
+        if self.watch is not None:
+            self.watch.begin(self.sessions.all, {"files": self._workers, "logins": self._hashing})
         self._sweep()
 
     def reload(self) -> None:
@@ -145,7 +149,7 @@ class FTPLiteService(Service):
 
     def summary(self) -> str:
         """One line: what, where, to whom."""
-        where = ", ".join(_spell(port.getHost()) for port in self.ports)
+        where = ", ".join(spell(port.getHost()) for port in self.ports)
         return (
             f"FTPLite serves {self.config.root} at {where} {policy.whom(self.config, beyond=self._beyond)}."
         )
@@ -153,6 +157,8 @@ class FTPLiteService(Service):
     def stopService(self) -> Deferred[None]:
         """Listen no more, drain the sessions, let the threads go."""
         Service.stopService(self)
+        if self.watch is not None:
+            self.watch.state = "draining"
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self.ports]
         self.ports = []
         if self._next_sweep is not None and self._next_sweep.active():
@@ -173,6 +179,8 @@ class FTPLiteService(Service):
         swept.addCallback(lambda _: Deferred.fromCoroutine(self._quotas.recount())).addCallback(again)
 
     def _let_go(self, _: object) -> None:
+        if self.watch is not None:
+            self.watch.end()
         self._workers.stop()
         self._hashing.stop()
         self._services.pipes.close()
@@ -184,23 +192,8 @@ class FTPLiteService(Service):
             behind_proxy=policy.is_proxied(description),
             turns_first=policy.is_secure(description),
         )
-        outcome: list[IListeningPort | Failure] = []
-        try:
-            endpoint = serverFromString(self._reactor, policy.plain_endpoint(description))
-            endpoint.listen(factory).addBoth(outcome.append)
-        except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
-            why = "" if isinstance(error, TypeError) else f" ({error})"  # a TypeError tells of our own calls
-            raise CannotStart(
-                f"--listen {description} is no endpoint that can be listened on{why}; write it as in "
-                f"{DEFAULT_ENDPOINT}, or tcp6:2121:interface=\\:\\:1 (a backslash before an address's colons)"
-            ) from error
-        if not outcome:
-            raise CannotStart(
-                f"--listen {description} does not listen at once; use a tcp or systemd endpoint"
-            )
-        port = outcome[0]
-        if isinstance(port, Failure):
-            raise CannotStart(_cannot_listen(description, port.value)) from port.value
+        plain = policy.plain_endpoint(description)
+        port = bind(self._reactor, "listen", description, factory, plain=plain)
         tune_port(port, self.config.tuning, deepen="backlog=" not in description)
         return port
 
@@ -217,23 +210,6 @@ class FTPLiteService(Service):
             f"the limit of {hard} open files allows no more (raise it with ulimit -n)."
         )
         return replace(limits, max_sessions=max(fit, 1))
-
-
-def _spell(address: IAddress) -> str:
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    return str(address)
-
-
-def _cannot_listen(description: str, error: BaseException | None) -> str:
-    if isinstance(error, CannotListenError):
-        reason = getattr(error.socketError, "strerror", None) or error.socketError
-        return (
-            f"--listen {description} cannot be listened on: {reason}; stop what has the port or name another"
-        )
-    return f"--listen {description} cannot be listened on: {error}"
 
 
 def _tell_swept(count: int) -> None:

@@ -21,6 +21,7 @@ from .running import Running
 from .speeds import Speeds
 from .uploads import LiveUploads
 from .users import User
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .door import Guest
@@ -52,6 +53,9 @@ class Services:
     tuning: Tuning = PLAIN
     speeds: Speeds | None = None
     """None: nothing is limited, and cannot be while this server runs."""
+
+    watch: Watch | None = None
+    """None: nobody looks."""
 
     guests_of: Callable[[str], Sequence[Guest]] = field(default=lambda owner: ())
     """The sessions of one owner."""

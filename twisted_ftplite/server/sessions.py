@@ -50,10 +50,13 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
+    def all(self) -> set[Guest]:
+        """Those that are sessions, as far as is known."""
+        return self._open - self._refused - self._undecided.keys()
+
     def of(self, owner: str) -> list[Guest]:
         """The sessions of this owner, the oldest first."""
-        doubtful = self._refused | self._undecided.keys()
-        own = [each for each in self._open - doubtful if each.visitor.owner == owner]
+        own = [each for each in self.all() if each.visitor.owner == owner]
         return sorted(own, key=lambda each: each.began)
 
     @property
@@ -227,9 +230,12 @@ class ControlFactory(ServerFactory):
         """See `Door.opened`."""
         services = self._sessions.services
         tune_control(guest.transport, services.limits.control_read, services.tuning)
-        if self._behind_proxy:
-            return self._sessions.enter(guest)
-        return self._sessions.enter(guest) or self._sessions.count_host(guest)
+        refusal = self._sessions.enter(guest)
+        if refusal is None and not self._behind_proxy:
+            refusal = self._sessions.count_host(guest)
+        if services.watch is not None:
+            services.watch.came(refused=refusal is not None)
+        return refusal
 
     def introduced(self, guest: Guest) -> FTPLiteError | None:
         """See `Door.introduced`: behind a proxy, the peer is not known before."""
@@ -237,6 +243,9 @@ class ControlFactory(ServerFactory):
         if refusal is None and self._behind_proxy:
             guest.arrived()
             refusal = self._sessions.count_host(guest)
+        watch = self._sessions.services.watch
+        if refusal is not None and watch is not None:
+            watch.refused += 1
         return refusal
 
     def entered(self, guest: Guest, user: User | None) -> None:
