@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .client.session import Session
     from .client.shell import Shell
     from .client.standard import Console
+    from .flow.tuning import Tuning
     from .flow.workers import Workers
+    from .limits import Limits
 
 Connect = Callable[[], Coroutine["Deferred[Any]", Any, "Session"]]
 
@@ -76,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _give_up(error, f"{said}{end}{dash} {PROGRAM} --help tells more.")
     try:
         return run(config) if config is not None else 0
+    except BadUsage as error:
+        return _give_up(error, f"{error}.")
     except KeyboardInterrupt as error:
         return _give_up(error, str(Interrupted()))
 
@@ -196,6 +200,7 @@ def _make_connect(
     limits = Limits()
     if config.timeout is not None:
         limits = replace(limits, connect_timeout=config.timeout, stall_timeout=config.timeout)
+    tuning = _tuning(config, limits)
     access = config.access
     asks = questions.available()
     credentials = Credentials(
@@ -225,6 +230,7 @@ def _make_connect(
                 config.port,
                 limits=limits,
                 data_ports=config.data_ports,
+                tuning=tuning,
                 tls=tls,
                 login=await credentials.login(),
                 data=access.data,
@@ -234,6 +240,18 @@ def _make_connect(
             raise
 
     return make
+
+
+def _tuning(config: Config, limits: Limits) -> Tuning:
+    """How TCP is to be used.  Raises `BadUsage` for what the kernel does not do."""
+    from .flow.feasible import congestions, trouble_with
+    from .flow.tuning import tuned
+
+    tuning = tuned(dict(config.tcp), limits, congestions())
+    trouble = trouble_with(tuning, as_root=os.geteuid() == 0)
+    if trouble is not None:
+        raise BadUsage(trouble)
+    return tuning
 
 
 def _make_shell(reactor: Any, config: Config, connect: Connect, console: Console, workers: Workers) -> Shell:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from harness import Server, blocking, eventually, needs_root, outcome, own_network
+from harness import SCRIPTS, Server, blocking, eventually, needs_root, outcome, own_network
 from raw import TO_RECEIVE, TO_SEND, TRANSFERRED, Session, read_all
 from wiretap import classes, tapped
 
@@ -68,6 +68,48 @@ def test_classes_of_service_on_the_wire(
         assert classes(heard, source=port, target=control) == [CONTROL]
         assert classes(heard, source=port, target=joined) == [CONTROL, DATA], "until it became one for data"
         assert {each.mss for each in heard if each.opens and each.source == port} == {1200}
+
+
+@needs_root
+@pytest.mark.parametrize("data", ["active", "passive"])
+@pytest.mark.parametrize("listen", HOSTS.values(), ids=HOSTS)
+@blocking
+def test_those_of_the_client(
+    network: Sequence[str], serve: Callable[..., Server], tmp_path: Path, listen: str, data: str
+) -> None:
+    """It sends a file, once over a port of its own and once to the server's."""
+    server = serve(listen=listen, before=network)
+    (host, port), name = server.address, tmp_path / "sent"
+    name.write_bytes(bytes(SIZE))
+    ports = ("--data-ports", "30000-30000") if data == "active" else ()
+    options = ("--dscp-control", "AF21", "--dscp-data", "LE", "--mss", "1200", "--data", data, *ports)
+    with tapped(network) as tap:
+        command = [*network, str(SCRIPTS / "ftplite-client"), *options, host, str(port), "put", str(name)]
+        subprocess.run(command, check=True, timeout=30)
+        heard = tap.heard()
+    assert (server.root / "sent").read_bytes() == bytes(SIZE)
+    ours = [each.source for each in heard if each.opens and each.target == port]
+    if data == "active":
+        ours.append(30000)
+    control, sending = ours
+    assert classes(heard, source=control) == [0, CONTROL], "all but the packet that opens it"
+    assert classes(heard, source=sending) == [DATA]
+    assert {each.mss for each in heard if each.opens and each.source == sending} == {1200}
+
+
+@blocking
+def test_what_the_client_refuses() -> None:
+    """Before it connects: nobody is there."""
+    for option, value, told in (
+        ("--congestion", "nonesuch", "--congestion nonesuch is not in this kernel, which has "),
+        ("--dscp-data", "AF99", "CS0 to CS7"),
+        ("--profile", "fast", "'interactive', 'bulk', 'background'"),
+    ):
+        command = [str(SCRIPTS / "ftplite-client"), option, value, "127.0.0.1", "1", "ls"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        assert said.returncode == 2
+        assert len(said.stderr.splitlines()) == 1
+        assert told in said.stderr, said.stderr
 
 
 @needs_root

@@ -102,6 +102,14 @@ class ArgumentTests(SynchronousTestCase):
         ):
             self.check(line, access=access)
 
+    def test_how_tcp_is_used(self) -> None:
+        told = (("profile", "bulk"), ("send-buffer", 4_000_000), ("dscp-data", 46))
+        self.check("h --dscp-data ef --send-buffer 4M --profile bulk", tcp=told)
+        self.check("h get a --congestion bbr", command=("get", "a"), tcp=(("congestion", "bbr"),))
+        for line in ("--mss 87 h", "h --send-buffer 1", "h ls --dscp-control AF99", "h --profile fast"):
+            with pytest.raises(click.UsageError):
+                parse(line.split())
+
     def test_options_of_the_verb(self) -> None:
         self.check("h ls -la", command=("ls", "-la"))
         self.check(

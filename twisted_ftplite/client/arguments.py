@@ -16,6 +16,7 @@ from .address import Address, number_in, read_address
 from .display import PROGRAM, escape
 from .fingerprints import read_fingerprint
 from .flags import END
+from .tcp_arguments import OPTIONS, Told, told_of_tcp
 from .troubles import BadUsage
 from .verbs import ROWS, find, overview
 
@@ -64,6 +65,8 @@ class Config(NamedTuple):
     """How often to go on after a break."""
 
     access: Access = Access()
+    tcp: Told = ()
+    """How TCP is to be used."""
 
 
 class Pin(click.ParamType[str]):
@@ -200,6 +203,7 @@ _OPTIONS = (
         help="For connecting, and for a transfer in which nothing moves. Default: 10 and 60.",
     ),
     click.option("--user", metavar="NAME", help="Log in. The same as NAME@ before HOST."),
+    *OPTIONS,
 )
 
 
@@ -243,6 +247,7 @@ def _arguments(context: click.Context, /, host: str, rest: tuple[str, ...], **gi
         given["checksum"],
         given["retries"],
         _access(address, given),
+        told_of_tcp(given),
     )
 
 

@@ -93,7 +93,7 @@ class Command(Conversation):
         listener, services.listener = services.listener, None
         if listener is None:
             timeout = services.limits.connect_timeout
-            listener = Listen(services.reactor, *self.ends(), timeout, services.data_ports)
+            listener = Listen(services.reactor, *self.ends(), timeout, services.data_ports, services.tuning)
         return self.keep(listener, self._leave_listener)
 
     async def pump(self, pump: Pump, total: int | None, progress: Progress | None) -> int:

@@ -19,6 +19,7 @@ from ..flow.handshake import TLSSide, handshake
 from ..flow.reactor import Reactor
 from ..flow.secure import SecureConnection
 from ..flow.taking import take_socket
+from ..flow.tuning import PLAIN, Tuning
 from ..limits import Limits
 from ..protocol.client import ClientSession, Event, Exchange, Over
 from ..protocol.options import Options
@@ -40,7 +41,7 @@ class ControlChannel(LineReceiver):
     delimiter = b"\n"
     transport: ITCPTransport
 
-    def __init__(self, reactor: Reactor, limits: Limits) -> None:
+    def __init__(self, reactor: Reactor, limits: Limits, tuning: Tuning = PLAIN) -> None:
         self.session = ClientSession(limits)
         self.MAX_LENGTH = limits.line_length - 1
         self.greeted: Deferred[None] = Deferred()
@@ -54,6 +55,7 @@ class ControlChannel(LineReceiver):
 
         self._reactor = reactor
         self._limits = limits
+        self._tuning = tuning
         self._ends: tuple[tcp.SocketAddress, tcp.SocketAddress] | None = None
         self._handshake: Deferred[ssl.SSLSocket] | None = None
         self._askers: dict[Exchange, Asker] = {}
@@ -136,7 +138,7 @@ class ControlChannel(LineReceiver):
             self.transport.abortConnection()
 
     def connectionMade(self) -> None:
-        tcp.tune_control(self.transport, self._limits.control_read)
+        tcp.tune_control(self.transport, self._limits.control_read, self._tuning)
         with suppress(OSError):  # gone already, as will be told
             self._ends = tcp.ends_of(self.transport)
 

@@ -93,8 +93,8 @@ async def _connect(
         token, None if secured is None else secured.side, starttls=secured is not None and secured.starttls
     )
     timeout = services.limits.connect_timeout if patience is None else patience
-    opening = ConnectPassive(services.reactor, *command.ends(), timeout, introduce).open()
-    return command.keep_channel(await command.wait(opening))
+    opening = ConnectPassive(services.reactor, *command.ends(), timeout, introduce, services.tuning)
+    return command.keep_channel(await command.wait(opening.open()))
 
 
 async def _listen(

@@ -13,6 +13,7 @@ from ..flow.handshake import TLSSide
 from ..flow.opening import Listen
 from ..flow.pipes import Pipes
 from ..flow.reactor import Reactor
+from ..flow.tuning import PLAIN, Tuning
 from ..flow.workers import Workers
 from ..limits import Limits
 from .description import Offered
@@ -78,6 +79,7 @@ class Services:
     data: str = "auto"
     """The way data channels are to come to be: `reaching.ACTIVE`, `reaching.PASSIVE`, or ``auto``."""
 
+    tuning: Tuning = PLAIN
     near: bool = True
     """Whether the server can likely connect back."""
 

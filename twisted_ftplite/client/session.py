@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..errors import ConnectionLost, NotSupported
+from ..flow.tuning import Tuning, tuned
 from ..limits import Limits
 from ..protocol.lines import Field
 from ..protocol.listing import Row
@@ -51,6 +52,7 @@ async def connect(
     tls: TLS | None = None,
     login: Login | None = None,
     data: str = "auto",
+    tuning: Tuning | None = None,
 ) -> Session:
     """A session with the server at ``host``: greeted, inside TLS where the server offers it, logged in.
 
@@ -59,14 +61,15 @@ async def connect(
     ``active`` (the server connects), ``passive`` (this side does), or ``auto``: the first on loopback and
     on networks that this host is directly on, else the second, and where that does not come to be within
     3 s the other one.  ``data_ports`` are the first and last local port to listen on for the first way
-    (any, where None).
+    (any, where None).  ``tuning`` is how TCP is to be used; None leaves it to the system.
 
     Raises `ConnectionRefused`, `ConnectionTimedOut` (after ``limits.connect_timeout`` seconds),
     `ConnectionLost`, what the server says instead of a greeting, `ProtocolViolation`, `CertificateRefused`,
     `EncryptionRequired` where there is no TLS and had to be, for a password too, `LoginFailed`,
     `NotSupported` where the server knows no logins, and `LocalFileTrouble`.
     """
-    turns = Turns(reactor, limits or Limits(), data_ports or (0, 0), data)
+    limits = limits or Limits()
+    turns = Turns(reactor, limits, data_ports or (0, 0), data, tuning or tuned({}, limits, ()))
     await enter(turns, host, port, tls or TLS(), login)
     return Session(turns)
 

@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..flow.opening import Reactor
 from ..flow.pipes import Pipes
+from ..flow.tuning import PLAIN, Tuning
 from ..flow.workers import ThreadWorkers
 from ..limits import Limits
 from .command import Command
@@ -54,10 +55,13 @@ class Turns:
         limits: Limits,
         data_ports: tuple[int, int] = (0, 0),
         data: str = "auto",
+        tuning: Tuning = PLAIN,
     ) -> None:
         workers = _workers.setdefault(reactor, ThreadWorkers(reactor, THREADS))
-        self.services = Services(reactor, workers, Pipes(limits), limits, data_ports, data=data)
-        self.control = ControlChannel(reactor, limits)
+        self.services = Services(
+            reactor, workers, Pipes(limits), limits, data_ports, data=data, tuning=tuning
+        )
+        self.control = ControlChannel(reactor, limits, tuning)
         self._reactor = reactor
         self._turn = DeferredLock()
         self._before: Deferred[None] = succeed(None)
@@ -72,7 +76,7 @@ class Turns:
         """A new connection, on which nothing has been said.  See `session.connect`."""
         limits = self.services.limits
         if self.control.over.called:
-            self.control = ControlChannel(self._reactor, limits)
+            self.control = ControlChannel(self._reactor, limits, self.services.tuning)
         self.services.place = f"{host.lower()} {port}"
         endpoint = HostnameEndpoint(self._reactor, host, port, limits.connect_timeout)
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..limits import KIB, MIB, Limits
+from .rates import UNITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,6 @@ LEAST_BUFFER: Final = 4 * KIB
 MOST_BUFFER: Final = 2**30 - 1
 """Linux doubles what is asked for, in an int."""
 
-_UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _SIZE: Final = re.compile(r"([0-9]{1,12})(k|M|G|Ki|Mi|Gi)?")
 _CONGESTION: Final = re.compile(r"[a-z][a-z0-9_-]{0,14}")
 
@@ -92,7 +92,7 @@ _CONGESTION: Final = re.compile(r"[a-z][a-z0-9_-]{0,14}")
 def read_buffer(text: str) -> int:
     """Bytes of a buffer.  Raises ``ValueError``, as all of these do, with what would be right."""
     found = _SIZE.fullmatch(text)
-    size = int(found[1]) * _UNITS[found[2] or ""] if found else 0
+    size = int(found[1]) * UNITS[found[2] or ""] if found else 0
     if not LEAST_BUFFER <= size <= MOST_BUFFER:
         raise ValueError(f"{text!r} is no number of bytes from 4Ki to below 1Gi, such as 262144, 256Ki or 4M")
     return size
@@ -139,18 +139,17 @@ class Setting:
     """Without its dashes; with underscores it is the attribute of `Tuning`."""
 
     read: Callable[[str], Any]
+    metavar: str
     help: str
 
 
 SETTINGS: Final = (
-    Setting("send-buffer", read_buffer, "Bytes (or 256Ki, 4M) of a data channel's send buffer."),
-    Setting("receive-buffer", read_buffer, "Bytes (or 256Ki, 4M) of a data channel's receive buffer."),
-    Setting("congestion", read_congestion, "The congestion control of data channels, such as cubic or bbr."),
-    Setting(
-        "dscp-control", read_dscp, "The control channel's class of service: a name such as AF21, or 0-63."
-    ),
-    Setting("dscp-data", read_dscp, "The same of data channels, such as AF11 or LE."),
-    Setting("mss", read_mss, "Bytes of a segment at most."),
+    Setting("send-buffer", read_buffer, "BYTES", "Send buffer of data channels, such as 4M."),
+    Setting("receive-buffer", read_buffer, "BYTES", "Receive buffer of data channels, such as 4M."),
+    Setting("congestion", read_congestion, "NAME", "Congestion control of data channels, such as bbr."),
+    Setting("dscp-control", read_dscp, "CLASS", "Class of service of control channels: AF21, or a number."),
+    Setting("dscp-data", read_dscp, "CLASS", "The same of data channels: AF11, LE, or a number."),
+    Setting("mss", read_mss, "BYTES", "Bytes of a segment at most."),
 )
 """The options of both sides."""
 

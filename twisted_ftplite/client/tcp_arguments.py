@@ -1,0 +1,45 @@
+"""The options of `ftplite-client` that say how TCP is to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import click
+
+from ..flow.tuning import PROFILE_HELP, PROFILES, SETTINGS
+
+Told = tuple[tuple[str, Any], ...]
+"""Options that were told, and their values."""
+
+
+class Read(click.ParamType[Any]):
+    """What a function reads, which raises ``ValueError``."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._read(str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+OPTIONS: Final = (
+    click.option("--profile", type=click.Choice([*PROFILES]), help=PROFILE_HELP),
+    *(
+        click.option(
+            f"--{each.option}", type=Read(each.option, each.read), metavar=each.metavar, help=each.help
+        )
+        for each in SETTINGS
+    ),
+)
+
+
+def told_of_tcp(given: Mapping[str, Any]) -> Told:
+    """Those of click's values that are about TCP and were told."""
+    names = ("profile", *(each.option for each in SETTINGS))
+    values = ((name, given[name.replace("-", "_")]) for name in names)
+    return tuple((name, value) for name, value in values if value is not None)
