@@ -6,6 +6,7 @@ from twisted_ftplite.errors import ERRORS, FAILURES
 from twisted_ftplite.protocol.lines import VERBS, FieldName, Success
 from twisted_ftplite.protocol.listing import KINDS
 from twisted_ftplite.protocol.options import TABLE
+from twisted_ftplite.flow.tuning import PROFILES
 from twisted_ftplite.server.users import ACCESS, PERMISSIONS, SETTINGS
 
 from .secret import HASHES, SECRET
@@ -52,8 +53,9 @@ def words() -> list[bytes]:
 
 def users_words() -> list[bytes]:
     """The dictionary of the users file."""
-    settings = [f"{each}=" for each in (*SETTINGS, "rate-up", "rate-down")]
+    settings = [f"{each}=" for each in SETTINGS]
     values = ["10G", "1Ki", "1000", "9223372036854775807", "a/b", "/", "..", "'B b'", '"B b"']
+    values += ["1.5M", "08:00-18:00=2M,else=0", *PROFILES]
     texts = [*settings, *PERMISSIONS, *ACCESS, *values, *HASHES, "pam", "-", "alice ", "bob ", SECRET]
     return [*(each.encode() for each in texts), *BYTES]
 

@@ -20,6 +20,10 @@ from .rates import minute_of
 TICK: Final = 0.01
 """Seconds between two ticks."""
 
+_TICK_OF_EACH: Final = 30e-6
+_LONGEST_TICK: Final = 0.025
+"""Where very many wait: a tick has something to do for each of them."""
+
 PATIENCE: Final = 0.25
 """Seconds after which it is given what there is: at rates so low that the peer might take it for dead."""
 
@@ -51,6 +55,9 @@ class Share:
         """When it was last given anything."""
 
         self._takes_any = True
+        self._free = False
+        """Whether the last tick has found no limit above it."""
+
         self._closed = False
         for bucket in self.path:
             bucket.shares += 1
@@ -114,6 +121,7 @@ class Share:
     def share_out(self, part: float) -> None:
         """It is given so much."""
         if part == EVERYTHING:
+            self._free = True
             return
         self._held += part
         for bucket in self.path:
@@ -121,12 +129,10 @@ class Share:
 
     def settle(self, now: float) -> Callable[[], None] | None:
         """What to call where it has enough to go on."""
-        self.ceiling = min((each.rate for each in self.path if each.rate is not None), default=None)
-        enough = min(QUANTUM, self._wanted)
-        if now - self._since >= PATIENCE:
-            enough = 1
-        if self.ceiling is not None and self._held < enough:
+        enough = 1 if now - self._since >= PATIENCE else min(QUANTUM, self._wanted)
+        if self._held < enough and not self._free:
             return None
+        self._free = False
         then, self._then = self._then, None
         self._waited += now - self._since
         self._drawn = now
@@ -255,7 +261,8 @@ class Shaper:
                 self._end_wait(share)
                 self._holding[share] = None
         if self._waiting:
-            self._tick = self._clock.callLater(TICK, self._share_out)
+            pause = min(max(TICK, _TICK_OF_EACH * len(self._waiting)), _LONGEST_TICK)
+            self._tick = self._clock.callLater(pause, self._share_out)
         for then in calls:
             then()
 
