@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from twisted_ftplite.errors import ERRORS, FAILURES
+from twisted_ftplite.flow.tuning import PROFILES
 from twisted_ftplite.protocol.lines import VERBS, FieldName, Success
 from twisted_ftplite.protocol.listing import KINDS
 from twisted_ftplite.protocol.options import TABLE
-from twisted_ftplite.flow.tuning import PROFILES
 from twisted_ftplite.server.users import ACCESS, PERMISSIONS, SETTINGS
 
 from .secret import HASHES, SECRET
