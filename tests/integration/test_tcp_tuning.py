@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness import SCRIPTS, Server, blocking, eventually, needs_root, outcome, own_network
+from pki import server_files, trusting
 from raw import TO_RECEIVE, TO_SEND, TRANSFERRED, Session, read_all
 from wiretap import classes, tapped
 
@@ -68,6 +69,24 @@ def test_classes_of_service_on_the_wire(
         assert classes(heard, source=port, target=control) == [CONTROL]
         assert classes(heard, source=port, target=joined) == [CONTROL, DATA], "until it became one for data"
         assert {each.mss for each in heard if each.opens and each.source == port} == {1200}
+
+
+@needs_root
+@blocking
+def test_a_passive_data_channel_inside_tls(
+    network: Sequence[str], serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    options = ("--dscp-control", "AF21", "--dscp-data", "LE", *server_files(tmp_path))
+    server = serve(*options, "--congestion", "reno", before=network)
+    content, port = fill(server), server.address[1]
+    with tapped(network) as tap, server.session() as session:
+        session.starttls(trusting())
+        with session.join(session.offer("get f", TO_SEND)) as other:
+            joined = other.socket.getsockname()[1]
+            assert " reno " in sockets(network, f"dport = :{joined}")
+            assert other.rest() == content
+        finish(session, f"File size: {SIZE} bytes")
+        assert classes(tap.heard(), source=port, target=joined) == [CONTROL, DATA]
 
 
 @needs_root
