@@ -37,7 +37,7 @@ class Metrics:
         """The text and its type, in the format that was asked for if there is that."""
         try:
             encoder, kind = choose_encoder(accept)
-        except ValueError:  # a version that is none
+        except (TypeError, ValueError):  # a version that is none
             encoder, kind = choose_encoder("")
         return encoder(self._registry), kind
 

@@ -78,7 +78,7 @@ class Handover:
         dropped without a word.
         """
         self._running = Deferred.fromCoroutine(self._to_tls(certificates.side(), told, clean))
-        self._running.addErrback(self._fail)
+        self._running.addErrback(self._fail, bool(told))
 
     def to_data(self, joined: Deferred[DataChannel]) -> None:
         """Give the connection to the transfer that waits for it."""
@@ -112,11 +112,15 @@ class Handover:
         unread = self._control.clearLineBuffer()
         return await into_data(self._services.reactor, transport, unread, self._services.tuning)
 
-    def _fail(self, failure: Failure) -> None:
+    def _fail(self, failure: Failure, asked: bool) -> None:
         if failure.check(FTPLiteError, CancelledError) is None:
             log.failure("A connection could not turn to TLS", failure)
         self._running = None
-        log.info("{peer} did not turn to TLS: {why}", peer=self._control.visitor.peer, why=str(failure.value))
+        why = str(failure.value)
+        if (
+            asked or why != ConnectionLost.phrase
+        ):  # who only finds out whether a port is open is worth no line
+            log.info("{peer} did not turn to TLS: {why}", peer=self._control.visitor.peer, why=why)
         self._control.transport.abortConnection()
         self._control.gone()
 
