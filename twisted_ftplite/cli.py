@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .client.prompt import Prompt
     from .client.session import Session
     from .client.shell import Shell
+    from .client.speed import Speed
     from .client.standard import Console
     from .flow.tuning import Tuning
     from .flow.workers import Workers
@@ -200,7 +201,7 @@ def _make_connect(
     limits = Limits()
     if config.timeout is not None:
         limits = replace(limits, connect_timeout=config.timeout, stall_timeout=config.timeout)
-    tuning = _tuning(config, limits)
+    tuning, speed = _tuning(config, limits), _speed(reactor, config)
     access = config.access
     asks = questions.available()
     credentials = Credentials(
@@ -231,6 +232,7 @@ def _make_connect(
                 limits=limits,
                 data_ports=config.data_ports,
                 tuning=tuning,
+                speed=speed,
                 tls=tls,
                 login=await credentials.login(),
                 data=access.data,
@@ -252,6 +254,15 @@ def _tuning(config: Config, limits: Limits) -> Tuning:
     if trouble is not None:
         raise BadUsage(trouble)
     return tuning
+
+
+def _speed(reactor: Any, config: Config) -> Speed | None:
+    """The limit of all its sessions; None: none."""
+    from .client.speed import Speed
+    from .client.tcp_arguments import rates_told
+
+    rates = rates_told(config.tcp)
+    return Speed(reactor, *rates) if rates.limits else None
 
 
 def _make_shell(reactor: Any, config: Config, connect: Connect, console: Console, workers: Workers) -> Shell:

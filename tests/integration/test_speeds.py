@@ -12,8 +12,12 @@ from typing import NamedTuple
 
 from accounts import line_of, session_of, write_users
 from harness import BIG, Server, blocking, make_big
+from library import in_reactor, reactor, session_with
 from pki import server_files, trusting
 from raw import TO_SEND, TRANSFERRED, Session
+from twisted.internet.defer import Deferred, gatherResults
+
+from twisted_ftplite.client import Speed
 
 SECONDS = 2.0
 
@@ -109,6 +113,27 @@ def test_puts_of_one_user_share_it(serve: Callable[..., Server], tmp_path: Path)
         together(lambda: put(one, "f"), lambda: put(other, "g"))
     assert 1.85 < max(ends) < 2.6
     assert min(ends) > 0.9 * max(ends)
+
+
+@in_reactor
+async def test_the_client_s_own(server: Server, tmp_path: Path) -> None:
+    (server.root / "f").write_bytes(bytes(1_000_000))
+    (tmp_path / "g").write_bytes(bytes(500_000))
+    speed = Speed(reactor, up="500k", down="1M")
+    began = time.monotonic()
+    async with (
+        session_with(server.address, speed=speed) as one,
+        session_with(server.address, speed=speed) as other,
+        session_with(server.address, speed=speed) as third,
+    ):
+        gets = [one.get("f", str(tmp_path / "f")), other.get("f", str(tmp_path / "f2"))]
+        await gatherResults(map(Deferred.fromCoroutine, [*gets, third.put(str(tmp_path / "g"), "g")]))
+        assert 1.9 < time.monotonic() - began < 2.6
+        speed.set()
+        began = time.monotonic()
+        await one.get("f", str(tmp_path / "f"))
+        assert time.monotonic() - began < 0.5
+    assert (server.root / "g").stat().st_size == 500_000
 
 
 @blocking

@@ -13,7 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_ftplite import errors
 from twisted_ftplite.cli import EXIT_STATUS, status_of
 from twisted_ftplite.client.arguments import Access, Config, parse, read_address
+from twisted_ftplite.client.tcp_arguments import rates_told
 from twisted_ftplite.client.troubles import BadUsage, Interrupted, Unreachable
+from twisted_ftplite.flow.rates import UNTOLD, Rate, Rates, parse_rate
 
 
 class AddressTests(SynchronousTestCase):
@@ -108,6 +110,16 @@ class ArgumentTests(SynchronousTestCase):
         self.check("h get a --congestion bbr", command=("get", "a"), tcp=(("congestion", "bbr"),))
         for line in ("--mss 87 h", "h --send-buffer 1", "h ls --dscp-control AF99", "h --profile fast"):
             with pytest.raises(click.UsageError):
+                parse(line.split())
+
+    def test_how_fast(self) -> None:
+        self.check("h", tcp=())
+        told = parse(["h", "--limit-rate", "2M", "--limit-rate-up", "08:00-18:00=512Ki,else=0"])
+        assert told is not None
+        assert rates_told(told.tcp) == Rates(parse_rate("08:00-18:00=512Ki,else=0"), Rate(2e6))
+        assert rates_told(()) == UNTOLD
+        for line in ("h --limit-rate 2m", "h --limit-rate-down 8-18=2M"):
+            with pytest.raises(click.UsageError, match="is no "):
                 parse(line.split())
 
     def test_options_of_the_verb(self) -> None:

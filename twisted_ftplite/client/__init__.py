@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from .description import Description
     from .retrying import Retrying
     from .session import Session, connect
+    from .speed import Speed
     from .wishes import DEFAULT, Transfer
 
-__all__ = ["DEFAULT", "Description", "Entry", "Retrying", "Row", "Session", "Transfer", "connect"]
+__all__ = ["DEFAULT", "Description", "Entry", "Retrying", "Row", "Session", "Speed", "Transfer", "connect"]
 
 _HOMES = {
     "DEFAULT": "twisted_ftplite.client.wishes",
@@ -24,6 +25,7 @@ _HOMES = {
     "Retrying": "twisted_ftplite.client.retrying",
     "Row": "twisted_ftplite.protocol.listing",
     "Session": "twisted_ftplite.client.session",
+    "Speed": "twisted_ftplite.client.speed",
     "Transfer": "twisted_ftplite.client.wishes",
     "connect": "twisted_ftplite.client.session",
 }

@@ -11,7 +11,7 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 from ..errors import ConnectionLost, FTPLiteError, NotSupported
 from ..flow.digest import Digest, Readable
 from ..flow.movement import Pump, move
-from ..flow.observing import WORTH_TELLING, explain, likely
+from ..flow.observing import WORTH_TELLING, Role, explain, likely
 from ..flow.opening import Listen
 from ..flow.workers import shielded
 from ..protocol.lines import Field, FieldName, encode_size
@@ -102,6 +102,10 @@ class Command(Conversation):
         ``total`` are the bytes of the whole file.
         """
         self._pump = pump
+        speed = self.services.speed
+        if speed is not None:
+            profile = "interactive" if self.verb == "ls" else "bulk"
+            pump.share = speed.share(up=pump.role is Role.SENDER, profile=profile)
         with shown(self.services.reactor, progress, lambda: self.offset + pump.moved(), total):
             return await self._moved(pump)
 

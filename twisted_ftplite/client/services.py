@@ -17,6 +17,7 @@ from ..flow.tuning import PLAIN, Tuning
 from ..flow.workers import Workers
 from ..limits import Limits
 from .description import Offered
+from .speed import Speed
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes moved so far and in all (None: not known), about ten times a second."""
@@ -80,6 +81,9 @@ class Services:
     """The way data channels are to come to be: `reaching.ACTIVE`, `reaching.PASSIVE`, or ``auto``."""
 
     tuning: Tuning = PLAIN
+    speed: Speed | None = None
+    """None: nothing is limited."""
+
     near: bool = True
     """Whether the server can likely connect back."""
 

@@ -28,6 +28,8 @@ from .listings import ls, rows
 from .reaching import AUTO, open_channel, ways
 from .resuming import checksum_command, persist
 from .services import Progress, Secured
+from .speed import Speed
+from .standing import Standing, read_standings
 from .transfers import get, put
 from .trust import TLS
 from .turns import ClientReactor, Turns
@@ -54,6 +56,7 @@ async def connect(
     data: str = "auto",
     tuning: Tuning | None = None,
 ) -> Session:
+    speed: Speed | None = None,
     """A session with the server at ``host``: greeted, inside TLS where the server offers it, logged in.
 
     ``tls`` says whom to trust (without it those for whom an authority of the system's vouches) and whether
@@ -61,7 +64,8 @@ async def connect(
     ``active`` (the server connects), ``passive`` (this side does), or ``auto``: the first on loopback and
     on networks that this host is directly on, else the second, and where that does not come to be within
     3 s the other one.  ``data_ports`` are the first and last local port to listen on for the first way
-    (any, where None).  ``tuning`` is how TCP is to be used; None leaves it to the system.
+    (any, where None).  ``tuning`` is how TCP is to be used; None leaves it to the system.  ``speed`` limits
+    how fast bytes move, of all sessions together that are given it.
 
     Raises `ConnectionRefused`, `ConnectionTimedOut` (after ``limits.connect_timeout`` seconds),
     `ConnectionLost`, what the server says instead of a greeting, `ProtocolViolation`, `CertificateRefused`,
@@ -69,7 +73,7 @@ async def connect(
     `NotSupported` where the server knows no logins, and `LocalFileTrouble`.
     """
     limits = limits or Limits()
-    turns = Turns(reactor, limits, data_ports or (0, 0), data, tuning or tuned({}, limits, ()))
+    turns = Turns(reactor, limits, data_ports or (0, 0), data, tuning or tuned({}, limits, ()), speed)
     await enter(turns, host, port, tls or TLS(), login)
     return Session(turns)
 

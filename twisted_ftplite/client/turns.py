@@ -28,6 +28,7 @@ from ..limits import Limits
 from .command import Command
 from .control import ControlChannel
 from .services import BrokeOff, Services
+from .speed import Speed
 
 T = TypeVar("T")
 
@@ -56,10 +57,11 @@ class Turns:
         data_ports: tuple[int, int] = (0, 0),
         data: str = "auto",
         tuning: Tuning = PLAIN,
+        speed: Speed | None = None,
     ) -> None:
         workers = _workers.setdefault(reactor, ThreadWorkers(reactor, THREADS))
         self.services = Services(
-            reactor, workers, Pipes(limits), limits, data_ports, data=data, tuning=tuning
+            reactor, workers, Pipes(limits), limits, data_ports, data=data, tuning=tuning, speed=speed
         )
         self.control = ControlChannel(reactor, limits, tuning)
         self._reactor = reactor
