@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
@@ -13,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_ftplite.ops.events import MOST_STREAMS
 from twisted_ftplite.ops.page import MOST_CONNECTIONS, Bounded, Site
+from twisted_ftplite.ops.service import endpoint_of
+from twisted_ftplite.server.config import CannotStart
 from twisted_ftplite.server.watch import Watch
 
 
@@ -44,6 +47,23 @@ class PageCase(SynchronousTestCase):
         lines = [f"{method} {path} HTTP/1.1", "Connection: close", *(headers or ["Host: localhost:1"])]
         protocol.dataReceived("\r\n".join([*lines, "", ""]).encode() + body)
         return Answer(transport.value())
+
+
+class EndpointTests(SynchronousTestCase):
+    def test_on_loopback_unless_it_is_told(self) -> None:
+        for told, meant in {
+            "9121": "tcp:9121:interface=127.0.0.1",
+            "tcp:9121": "tcp:9121:interface=127.0.0.1",
+            "tcp6:9121": r"tcp6:9121:interface=\:\:1",
+            "tcp:9121:interface=192.0.2.1": "tcp:9121:interface=192.0.2.1",
+            "systemd:domain=INET:index=1": "systemd:domain=INET:index=1",
+        }.items():
+            assert endpoint_of(told) == meant
+
+    def test_nothing_else(self) -> None:
+        for told in ("", "gopher", "unix:/tmp/x", "ssl:9121", "haproxy:tcp:9121", "-1", "٣"):
+            with pytest.raises(CannotStart):
+                endpoint_of(told)
 
 
 class AskingTests(PageCase):
