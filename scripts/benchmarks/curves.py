@@ -10,7 +10,7 @@ from .data import keep
 from .frame import Bench, Table
 from .machine import make_file
 from .slow import memory
-from .steps import Refused, Steps, together
+from .steps import Refused, Steps, finish, together
 from .wire import READY, Session, connect
 
 LIMIT = 8_000_000
@@ -51,23 +51,52 @@ def watched(session: Session, start: float, begin: float, end: float) -> Steps[l
 
 def limit(bench: Bench) -> None:
     """Two transfers under one limit, of which the second comes later and goes earlier."""
+    alike = two(bench, [])
+    weighed = two(bench, ["background", "interactive"])
+    begin, end = (round(each / SLICE) for each in SPANS[1])
+    rows = {}
+    for names, rates in (
+        (("the first", "the second"), alike),
+        (("the background user", "the interactive user"), weighed),
+    ):
+        first, second = rates
+        both = [one + other for one, other in zip(first, second, strict=True)]
+        rows[f"{names[0]}, alone"] = first[2 : begin - 1]
+        rows[f"{names[0]}, beside {names[1]}"] = first[begin + 2 : end - 1]
+        rows[names[1]] = second[begin + 2 : end - 1]
+        rows[f"{names[0]} and {names[1]}"] = both[begin + 2 : end - 1]
+    Table(f"A limit of {LIMIT / 1e6:g} MB/s, in slices of {SLICE:g} s", "MB/s").show(
+        {label: [each / 1e6 for each in found] for label, found in rows.items()}
+    )
+    keep(bench, "limit", unit="bytes/s", limit=LIMIT, slice=SLICE, spans=SPANS, alike=alike, weighed=weighed)
+
+
+def two(bench: Bench, users: list[str]) -> list[list[float]]:
+    """The rates of both: nobody logs in, or ``users``, each with the profile that he is named after."""
+    options = ("--limit-rate", str(LIMIT))
+    if users:
+        from argon2 import PasswordHasher
+
+        secret = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
+        file = bench.folder / "run" / "users"
+        file.write_text("".join(f"{each} {secret} profile={each}\n" for each in users))
+        file.chmod(0o600)
+        options += ("--users", str(file))
     with bench.scope() as inner:
-        server = ours.server(inner, "--limit-rate-down", str(LIMIT))
+        server = ours.server(inner, *options)
         sessions = [connect(server.port) for _ in SPANS]
+        for session, user in zip(sessions, users, strict=False):
+            finish(log_in(session, user))
         start = time.monotonic()
-        first, second = together(
-            [watched(each, start, *span) for each, span in zip(sessions, SPANS, strict=True)]
-        )
+        rates = together([watched(each, start, *span) for each, span in zip(sessions, SPANS, strict=True)])
         for each in sessions:
             each.close()
-    keep(bench, "limit", unit="bytes/s", limit=LIMIT, slice=SLICE, spans=SPANS, rates=[first, second])
-    begin, end = (round(each / SLICE) for each in SPANS[1])
-    rates = {
-        "the first, alone": first[2 : begin - 1],
-        "the first, beside the second": first[begin + 2 : end - 1],
-        "the second": second[begin + 2 : end - 1],
-        "both": [sum(each) for each in zip(first, second, strict=True)][begin + 2 : end - 1],
-    }
-    Table(f"A limit of {LIMIT / 1e6:g} MB/s, in slices of {SLICE:g} s", "MB/s").show(
-        {label: [each / 1e6 for each in found] for label, found in rates.items()}
-    )
+    return rates
+
+
+def log_in(session: Session, user: str) -> Steps[None]:
+    """By the one password that all have."""
+    session.control.sendall(b"login %s\n" % user.encode())
+    yield from session.success("Password required.")
+    session.control.sendall(b"password secret\n")
+    yield from session.success("Logged in.")

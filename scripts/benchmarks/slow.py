@@ -123,16 +123,16 @@ def memory(bench: Bench) -> None:
     cases: dict[str, Case] = {}
 
     def add(series: str, rate: int, case: Case) -> None:
-        label = f"{series} of {rate / 1000:,g} kB/s"
+        label = f"{series}, {rate / 1000:,g} kB/s"
         rows.setdefault(series, {})[rate] = label
         cases[label] = case
 
     for how in (PLAIN, TLS):
         for rate in READERS:
-            add(f"get{how}: server, a reader", rate, partial(slow.server, how, rate))
-            add(f"get{how}: client, a reader", rate, partial(slow.client, how, rate))
+            add(f"get{how}: the server", rate, partial(slow.server, how, rate))
+            add(f"get{how}: the client", rate, partial(slow.client, how, rate))
     for rate in DISKS:
-        add("put: server, a disk", rate, partial(slow.put, rate))
+        add("put to a slow disk: the server", rate, partial(slow.put, rate))
     table = Table("Memory above rest (PSS), peak, by the slow side's speed", "MiB")
     table.run(cases, 1, warm=0)
     figures = {

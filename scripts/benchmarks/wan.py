@@ -195,6 +195,15 @@ def buffers(bench: Bench, wan: Wan) -> None:
     title = f"{RATE / 1e6:.0f} Mbit/s, {FAR * 1000:.0f} ms: get, by the buffers of both sides"
     with wan.link.carried(Course(FAR, RATE)):
         table = Table(title, "Mbit/s", AUTOTUNING).run(cases, RUNS, warm=0)
+    keep(
+        bench,
+        "buffers",
+        unit="Mbit/s",
+        rate=RATE / 1e6,
+        round_trip=FAR,
+        default=AUTOTUNING,
+        figures=table.figures,
+    )
     told = [statistics.median(figures) for label, figures in table.figures.items() if label != AUTOTUNING]
     own = table.median(AUTOTUNING)
     bench.judge(
