@@ -12,11 +12,15 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_ftplite.flow.observing import DISK, HASH, LIMIT, PEER, WAIT, WORK
 from twisted_ftplite.ops.events import MOST_STREAMS
 from twisted_ftplite.ops.page import MOST_CONNECTIONS, Bounded, Site
 from twisted_ftplite.ops.service import endpoint_of
+from twisted_ftplite.protocol.lines import Success
 from twisted_ftplite.server.config import CannotStart
 from twisted_ftplite.server.watch import Watch
+
+from .test_watch import call_of
 
 
 class Answer:
@@ -137,6 +141,16 @@ class AskingTests(PageCase):
         for version in ("1.0.0", "0.0.1", "none", "1.x"):
             asked = f"Accept: application/openmetrics-text; version={version}"
             assert self.ask("/metrics", "GET", asked).code == 200
+
+    def test_what_time_is_spent_on_has_its_word(self) -> None:
+        words = {WAIT: "socket", WORK: "cpu", DISK: "disk", HASH: "checksum", LIMIT: "limit", PEER: "peer"}
+        call = call_of("", 1)
+        for state in words:
+            call.pumped.channel.account.seconds[state] = 1000.0 + state
+        self.watch.ran(call, Success.FILE_TRANSFERRED, 1.0)
+        told = self.ask("/metrics").body.decode()
+        for state, word in words.items():
+            assert f'spent_seconds_total{{on="{word}"}} {1000 + state}.' in told
 
     def test_so_many_connections_and_no_more(self) -> None:
         for _ in range(MOST_CONNECTIONS):
