@@ -16,7 +16,7 @@ from .processes import Server, timed
 
 RATE, ROUND_TRIP, FAR = 200e6, 0.05, 0.1
 LOSSES = (0.0, 0.001, 0.005, 0.02)
-SIZES = {"cubic": (128, 12, 5, 2), "bbr": (128, 128, 96, 64)}
+SIZES = {"cubic": (128, 20, 3, 1), "bbr": (128, 128, 96, 64)}
 """MB that are moved at each loss: some seconds' worth."""
 
 BUFFERS = {"256Ki": 16, "1Mi": 64, "4Mi": 96}
