@@ -11,7 +11,7 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 from ..errors import ConnectionLost, FTPLiteError, NotSupported
 from ..flow.digest import Digest, Readable
 from ..flow.movement import Pump, move
-from ..flow.observing import WORTH_TELLING, Role, explain, likely
+from ..flow.observing import Role
 from ..flow.opening import Listen
 from ..flow.workers import shielded
 from ..protocol.lines import Field, FieldName, encode_size
@@ -151,11 +151,7 @@ class Command(Conversation):
 
     def limited_by(self, algorithm: str | None = None) -> str:
         """What its transfer waited for most, for people; empty where it was too short to tell."""
-        found, pump = self.finding(), self.pumped
-        if found is None or pump is None or found.seconds < WORTH_TELLING:
-            return ""
-        computes = likely(algorithm, secure=pump.channel.account.secure)
-        return explain(pump.role, found, self.answers.limited_by, "the client", "the server", cpu=computes)
+        return self.explained(self.answers.limited_by, algorithm, "the client", "the server")
 
     def fail(self, error: FTPLiteError) -> None:
         """In place of the completion: this side cannot keep what it got."""

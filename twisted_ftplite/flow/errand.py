@@ -13,12 +13,15 @@ from typing import TypeVar, TypeVarTuple
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 
-from ..protocol.values import Checksum
+from ..protocol.values import Bottleneck, Checksum
 from .channel import DataChannel
 from .digest import Digest, Readable, reader_of
 from .movement import Pump
-from .observing import HASH, PEER, Finding, find
+from .observing import HASH, PEER, WORTH_TELLING, Finding, explain, find, likely
 from .workers import Workers, shielded
+
+_INSTANT = 0.05
+"""Seconds: of what is moved in less the kernel knows nothing worth asking for."""
 
 A = TypeVarTuple("A")
 T = TypeVar("T")
@@ -100,8 +103,21 @@ class Errand:
         pump = self._pump
         if pump is None:
             return None
-        pump.channel.observe()
+        if pump.channel.account.age > _INSTANT:
+            pump.channel.observe()
         return find(pump.role, pump.channel.account, pump.moved())
+
+    def explained(self, told: Bottleneck | None, algorithm: str | None, us: str, them: str) -> str:
+        """What its transfer waited for most, for people; empty where it was too short to tell.
+
+        ``told`` is the other side's word, ``algorithm`` the checksum, ``us`` and ``them`` the sides' names.
+        """
+        pump = self._pump
+        if pump is None or pump.channel.account.age < WORTH_TELLING:
+            return ""
+        found, account = self.finding(), pump.channel.account
+        computes = likely(algorithm, secure=account.secure)
+        return "" if found is None else explain(pump.role, found, told, us, them, cpu=computes)
 
     def too_late(self) -> None:
         """The command was told to end after the point of no return."""

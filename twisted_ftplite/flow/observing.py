@@ -52,6 +52,9 @@ _NARROW = 2
 """A window that has fallen to less than one in so many of what it was is one whose reader is slow."""
 
 
+_LONG = 0.002
+"""Seconds: a thread's call that takes longer has perhaps waited for something."""
+
 _PRESSED = 0.6
 """A window of which this part is under way is nearly full: one that only the network holds back is kept at
 twice of that by the receiver's kernel."""
@@ -66,10 +69,22 @@ _FULL = 2
 that it tells counts so many times."""
 
 
+def _wanted() -> float:
+    """Seconds for which this thread has had a processor or waited for one; the former alone elsewhere."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb", buffering=0) as file:
+            had, waited, _ = file.read(100).split()
+    except (OSError, ValueError):
+        return thread_time()
+    return (int(had) + int(waited)) / 1e9
+
+
 class Account:
     """Where the time of one transfer goes; a clock is looked at only where that changes."""
 
     __slots__ = (
+        "_began",
+        "_long",
         "_since",
         "_state",
         "_threads",
@@ -103,14 +118,21 @@ class Account:
         nearly full."""
 
         self._state = WAIT
-        self._since = monotonic()
+        self._began = self._since = monotonic()
         self._threads = 0.0
+        self._long = False
 
     def begin(self) -> None:
         """The first byte may move now."""
         self.seconds = [0.0] * 6
         self._threads = 0.0
-        self._state, self._since = WAIT, monotonic()
+        self._state = WAIT
+        self._began = self._since = monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the first byte."""
+        return monotonic() - self._began
 
     def turn(self, state: int) -> None:
         """From now on the time is spent on this."""
@@ -129,12 +151,17 @@ class Account:
             self.turn(WAIT)
 
     def timed(self, function: Callable[[*A], T], *args: *A) -> T:
-        """In a thread that is waited for: call it.  What it computes is no waiting for a disk."""
-        began = thread_time()
+        """In a thread that is waited for: call it.  What it computes is no waiting for a disk.
+
+        Nor is the time in which it waits for a processor, which is asked for where calls take long.
+        """
+        clock = _wanted if self._long else thread_time
+        began, wanted = monotonic(), clock()
         try:
             return function(*args)
         finally:
-            self._threads += thread_time() - began
+            self._threads += max(0.0, clock() - wanted)
+            self._long = monotonic() - began > _LONG
 
     def moved(self) -> None:
         """All has moved; what is still to come is said, not sent."""

@@ -27,7 +27,7 @@ from ..flow.channel import DataChannel
 from ..flow.digest import Digest, Readable
 from ..flow.errand import Errand
 from ..flow.movement import Pump, move
-from ..flow.observing import WORTH_TELLING, Role, explain, likely
+from ..flow.observing import Role
 from ..flow.receiving import FileConsumer
 from ..flow.stall import StallWatch
 from ..limits import Limits
@@ -254,11 +254,8 @@ class Call(Errand):
 
     def limited_by(self) -> str:
         """What its transfer waited for most, for people; empty where it was too short to tell."""
-        found, pump, transfer = self.finding(), self._pump, self._transfer
-        if found is None or pump is None or transfer is None or found.seconds < WORTH_TELLING:
-            return ""
-        computes = likely(self.options.checksum, secure=pump.channel.account.secure)
-        return explain(pump.role, found, transfer.limited_by, "the server", "the client", cpu=computes)
+        told = None if self._transfer is None else self._transfer.limited_by
+        return self.explained(told, self.options.checksum, "the server", "the client")
 
     def end_stream(self, channel: DataChannel) -> None:
         """The end of step 6 of a sender: all bytes are sent, whatever is still to be done about them."""

@@ -25,7 +25,7 @@ def record(
     verb, name = command.verb.name, _loggable(command)
     outcome = "SUCCESS" if isinstance(status, Success) else status.kind
     cause = "" if isinstance(status, Success) else f" {status.phrase}"
-    limit = f", limited by {limited_by}" if limited_by else ""
+    limit = f", limited by {limited_by}" if limited_by and not cause else ""
     # Twisted's formatting of eight fields took a seventh of the time of a small get.
     log.info(
         "{summary}",
