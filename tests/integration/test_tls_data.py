@@ -276,61 +276,51 @@ def test_a_data_channel_is_no_session(serve: Callable[..., Server], tmp_path: Pa
 # How it ends.
 
 
+def cut_in_a_record(data: socket.socket) -> None:
+    """End TCP's stream when one has begun."""
+    socket.socket.send(data, b"\x17\x03\x03\x00")
+    cut(data)
+
+
+def tamper(data: socket.socket) -> None:
+    """Put in a record that was not sealed by the client."""
+    socket.socket.send(data, b"\x17\x03\x03\x00\x20" + bytes(32))
+
+
+BREAKS: dict[str, tuple[Callable[[socket.socket], object], str]] = {
+    "cut": (cut, LOST),
+    "record": (cut_in_a_record, LOST),
+    "tampered": (tamper, LOST),
+    "reset": (reset, LOST),
+    "stalls": (lambda data: None, TIMED_OUT),
+}
+"""What is done to the channel of a put, and what that ends with."""
+
+
 @both
 @blocking
-def test_a_put_that_is_cut(secure: Server, inside: Session, begin: Begin) -> None:
+def test_puts_that_break_off(secure: Server, begin: Begin) -> None:
     """All bytes have come, and the completion too; but anybody between can end TCP's stream."""
-    with begin(inside, "put f", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"123456789")
-        inside.send("Transfer complete: f")
-        cut(data)
-        inside.expect(LOST)
-        assert is_dropped(data)
-    assert (secure.root / "f").read_bytes() == b"small"
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_that_is_cut_in_a_record(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"1234")
-        socket.socket.send(data, b"\x17\x03\x03\x00")  # the beginning of one
-        inside.send("Transfer complete: new")
-        cut(data)
-        inside.expect(LOST)
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_with_a_record_that_was_tampered_with(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"1234")
-        socket.socket.send(data, b"\x17\x03\x03\x00\x20" + bytes(32))
-        inside.expect(LOST)
-        assert is_dropped(data)
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_that_is_reset(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"123456789")
-        reset(data)
-        inside.expect(LOST)
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_that_stalls(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"1234")
-        inside.expect(TIMED_OUT)
-        assert is_dropped(data)
-    assert names_in(secure.root) == ["big", "f"]
+    for how in BREAKS:
+        (secure.root / how).write_bytes(b"old")
+    with contextlib.ExitStack() as opened:
+        broken = []
+        for how, (break_it, _) in BREAKS.items():  # all at once: each takes a second
+            session = opened.enter_context(secure.session())
+            session.starttls(trusting())
+            data = opened.enter_context(begin(session, f"put {how}", TO_RECEIVE, "File size: 9 bytes"))
+            data.sendall(b"1234" if how == "stalls" else b"123456789")
+            if how != "stalls":
+                session.send(f"Transfer complete: {how}")
+            break_it(data)
+            broken.append((how, session, data))
+        for how, session, data in broken:
+            session.expect(BREAKS[how][1])
+            assert data.fileno() < 0 or is_dropped(data), how
+            assert session.is_answered()
+    for how in BREAKS:
+        assert (secure.root / how).read_bytes() == b"old"
+    assert names_in(secure.root) == sorted(["big", "f", *BREAKS])
 
 
 @both
@@ -372,15 +362,25 @@ def test_a_get_of_a_server_that_is_killed(serve: Callable[..., Server], tmp_path
             session.rest()
 
 
-@both
 @blocking
-def test_a_receiver_that_stops_reading(secure: Server, inside: Session, begin: Begin) -> None:
+def test_receivers_that_stop_reading_or_break_off(secure: Server) -> None:
     memory = secure.memory()
-    with begin(inside, "get big", TO_SEND) as data:
-        inside.expect(f"File size: {BIG} bytes")
-        assert data.recv(1000)
-        inside.expect(TIMED_OUT)
-        assert secure.memory() < memory + (8 << 20)
+    with contextlib.ExitStack() as opened:
+        stopped = []
+        for begin in (active, passive):
+            for ends_with in (TIMED_OUT, LOST):
+                session = opened.enter_context(secure.session())
+                session.starttls(trusting())
+                data = opened.enter_context(begin(session, "get big", TO_SEND))
+                session.expect(f"File size: {BIG} bytes")
+                assert data.recv(1000)
+                if ends_with == LOST:
+                    reset(data)
+                stopped.append((session, ends_with))
+        for session, ends_with in stopped:
+            session.expect(ends_with)
+            assert session.is_answered()
+        assert secure.memory() < memory + (16 << 20)
 
 
 @both
@@ -393,16 +393,6 @@ def test_a_receiver_that_sends(inside: Session, begin: Begin) -> None:
         statuses = []
         while not statuses or not statuses[-1].startswith(("ERROR", "SUCCESS")):
             statuses.append(inside.line())
-
-
-@both
-@blocking
-def test_a_receiver_whose_data_channel_breaks(inside: Session, begin: Begin) -> None:
-    with begin(inside, "get big", TO_SEND) as data:
-        inside.expect(f"File size: {BIG} bytes")
-        assert data.recv(1000)
-        reset(data)
-        inside.expect(LOST)
 
 
 @blocking
