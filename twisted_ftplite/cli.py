@@ -17,7 +17,7 @@ import click
 from .client.arguments import Config, parse
 from .client.display import PROGRAM, escape
 from .client.troubles import BadUsage, Interrupted, Unreachable
-from .errors import Broken, Failure, LocalFileTrouble, ProtocolViolation
+from .errors import Broken, EncryptionRequired, Failure, LocalFileTrouble, ProtocolViolation
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -57,6 +57,9 @@ def status_of(error: BaseException | None) -> int:
     """The exit status for what went wrong; 0 where nothing did."""
     if error is None:
         return 0
+    if isinstance(error, Unreachable) and isinstance(error.__cause__, Failure):
+        # The server is there and says no, unless it was this side that went no further.
+        error = error if isinstance(error.__cause__, EncryptionRequired) else error.__cause__
     return next(EXIT_STATUS[each] for each in type(error).__mro__ if each in EXIT_STATUS)
 
 

@@ -19,8 +19,7 @@ from library import hear, in_reactor, reactor, say, scripted, session_with
 from raw import GREETING, PATIENCE, TO_SEND, TRANSFERRED, read_all
 from terminal import Terminal, client
 
-from twisted_ftplite.client import connect
-from twisted_ftplite.client.session import TLS, Login
+from twisted_ftplite.client import TLS, Login, connect
 from twisted_ftplite.errors import (
     CertificateRefused,
     ConnectionLost,
@@ -604,7 +603,7 @@ def test_passwords(serve: Callable[..., Server], papers: Papers, place: Path) ->
 
     assert ls() == 2
     assert ls(FTPLITE_PASSWORD=SECRET) == 0
-    assert ls(FTPLITE_PASSWORD="wrong") == 3
+    assert ls(FTPLITE_PASSWORD="wrong") == 1
     (place / "secret").write_text(SECRET + "\n")
     assert ls("--password-file", "secret") == 0
     netrc = place / ".netrc"

@@ -98,6 +98,11 @@ class Trust:
             )
         return "TLS was asked for, and the server offers none." if self._tls.demanded else ""
 
+    @property
+    def shows(self) -> bool:
+        """Whether this side has a certificate of its own."""
+        return self._tls.certificate is not None
+
     def side(self) -> TLSSide:
         """How to check what answers, made once.  Raises `LocalFileTrouble`."""
         if self._side is None:
