@@ -49,6 +49,9 @@ EXIT_STATUS: Final[dict[type[BaseException], int]] = {
 TERMINATED: Final = 128 + signal.SIGTERM
 """The exit status after SIGTERM, as a shell would tell it."""
 
+TRIES: Final = 3
+"""Times that a person is asked for a password, before the connection is given up."""
+
 THREADS: Final = 4
 """Completion of local names, standard input and output, and one to spare."""
 
@@ -57,9 +60,9 @@ def status_of(error: BaseException | None) -> int:
     """The exit status for what went wrong; 0 where nothing did."""
     if error is None:
         return 0
-    if isinstance(error, Unreachable) and isinstance(error.__cause__, Failure):
-        # The server is there and says no, unless it was this side that went no further.
-        error = error if isinstance(error.__cause__, EncryptionRequired) else error.__cause__
+    cause = error.__cause__ if isinstance(error, Unreachable) else None
+    if isinstance(cause, Failure | LocalFileTrouble) and not isinstance(cause, EncryptionRequired):
+        error = cause  # the server is there and says no, or it was not its fault
     return next(EXIT_STATUS[each] for each in type(error).__mro__ if each in EXIT_STATUS)
 
 
@@ -207,6 +210,7 @@ def _make_connect(
         access.password_file,
         workers,
         questions.secret if asks else None,
+        console.complain,
         insecure=access.insecure,
     )
     tls = TLS(
@@ -220,7 +224,7 @@ def _make_connect(
         console.complain,
     )
 
-    async def make() -> Session:
+    async def make(tries: int = TRIES) -> Session:
         try:
             return await connect(
                 reactor,
@@ -233,8 +237,10 @@ def _make_connect(
                 data=access.data,
             )
         except LoginFailed:
-            credentials.forget()
-            raise
+            if not credentials.forget() or tries == 1:
+                raise
+        console.complain("Login failed; try again")
+        return await make(tries - 1)
 
     return make
 

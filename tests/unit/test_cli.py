@@ -167,7 +167,8 @@ class StatusTests(SynchronousTestCase):
 
     def test_why_there_is_no_session(self) -> None:
         for cause, status in (
-            (errors.LoginFailed(), 1), (errors.LimitReached(), 1), (errors.NotSupported(), 1),
+            (errors.LoginFailed(), 1), (errors.LocalFileTrouble(), 4),
+            (errors.LimitReached(), 1), (errors.NotSupported(), 1),
             (errors.ConnectionRefused(), 3), (errors.CertificateRefused(), 3),
             (errors.EncryptionRequired("It offers no TLS."), 3),
         ):  # fmt: skip

@@ -123,7 +123,7 @@ class DoctorTests(ShellCase):
         self.session_state = {"may_log_in": True}
         self.fail(active=LoginRequired(), passive=LoginRequired())
         told = self.doctor(1)
-        assert told["active"] == "cannot be tried: Login required; --user NAME logs in"
+        assert told["active"] == "cannot be tried without a login; --user NAME logs in"
         assert told["auto"] == "tries active first"
 
     def test_who_shows_a_certificate(self) -> None:

@@ -132,7 +132,9 @@ def describe(
         return escape(str(error) or type(error).__name__) + (f"; {hint}" if broke else "")
     # Nobody answered: the detail is this machine's own reason, and a name that is not known was not refused.
     unanswered = connecting and isinstance(error, errors.ConnectionRefused)
-    said = escape(error.detail if unanswered and error.detail else str(error))
+    # What the server says behind this phrase is for people who type its protocol.
+    told = error.phrase if isinstance(error, errors.LoginRequired) else str(error)
+    said = escape(error.detail if unanswered and error.detail else told)
     if broke:
         return f"{said.removesuffix('.')}; {hint}"
     refused = isinstance(error, errors.PermissionDenied) and not connecting

@@ -95,7 +95,7 @@ def _explain(session: Session, way: str, error: FTPLiteError) -> str:
     if isinstance(error, PermissionDenied):
         return "cannot be tried without the permission to list"
     if isinstance(error, LoginRequired):
-        return f"cannot be tried: {said}; --user NAME logs in"
+        return "cannot be tried without a login; --user NAME logs in"
     if not isinstance(error, (*_NO_CONNECTION, PortNotAllowed)):
         return f"cannot be tried: {said}"
     local, server = session.ends

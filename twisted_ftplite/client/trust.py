@@ -146,7 +146,7 @@ class Trust:
             f" certificate is\n{shown}\nIs that so, and is it to be trusted from now on? [y/N]"
         )
         if not await self._tls.ask(question):
-            raise CertificateRefused("It was not agreed to.", refused.code, certificate)
+            raise CertificateRefused("You did not agree to it.", refused.code, certificate)
         self._believe(Basis.AGREED, shown)
 
     def _believe(self, basis: Basis, *fingerprints: str) -> None:
