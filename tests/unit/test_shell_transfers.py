@@ -209,8 +209,8 @@ class PatternTests(TransferCase):
 
     def test_what_is_not_permitted(self) -> None:
         for state, remedy in (
-            ({"user": "al\x1bice"}, r"As al\x1bice you may not put there; ask those who run the server."),
-            ({"may_log_in": True}, "Without a login you may not put there; --user NAME logs in."),
+            ({"user": "al\x1bice"}, r"Those who run the server can permit it to al\x1bice."),
+            ({"may_log_in": True}, "More may be permitted to who logs in, with --user NAME."),
         ):
             self.session_state = state
             self.breaks = [PermissionDenied()]

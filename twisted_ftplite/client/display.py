@@ -142,11 +142,11 @@ def describe(
     return f"{said}{'' if said.endswith('.') else '.'} {remedy}" if remedy else said
 
 
-def when_denied(verb: str, user: str | None, *, may_log_in: bool) -> str:
-    """What to do where the server does not permit ``verb`` to ``user``; None is nobody, or not by name."""
+def when_denied(user: str | None, *, may_log_in: bool) -> str:
+    """What to do where the server does not permit something to ``user``; None is nobody, or not by name."""
     if user is not None:
-        return f"As {escape(user)} you may not {verb} there; ask those who run the server."
-    return f"Without a login you may not {verb} there; --user NAME logs in." if may_log_in else _READ_ONLY
+        return f"Those who run the server can permit it to {escape(user)}."
+    return "More may be permitted to who logs in, with --user NAME." if may_log_in else _READ_ONLY
 
 
 def _remedy(error: errors.FTPLiteError, connecting: bool, verb: str) -> str:

@@ -330,7 +330,7 @@ class Shell:
     def _when_denied(self) -> str:
         session = self._session
         may_log_in = session is not None and session.may_log_in
-        return when_denied(self._verb, None if session is None else session.user, may_log_in=may_log_in)
+        return when_denied(None if session is None else session.user, may_log_in=may_log_in)
 
     async def _leave(self) -> None:
         """End the session in good form where that takes no long wait."""
