@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from channels import ITS_HALF, OUR_HALF, TOKEN, Begin, active, complete, passive
 from harness import BIG, Server, blocking, eventually, make_big, names_in
 from pki import server_files, stranger, trusting
 from raw import (
@@ -31,13 +32,6 @@ from raw import (
     reset,
 )
 
-OURS, ITS = "0123456789abcdef", "fedcba9876543210"
-TOKEN = f"Data channel token: {OURS}{ITS}"
-OUR_HALF, ITS_HALF = f"Data channel token: {OURS}\n".encode(), f"Data channel token: {ITS}\n".encode()
-
-Begin = Callable[..., contextlib.AbstractContextManager[socket.socket]]
-"""Steps 1 to 4 of a transfer: command, answer and fields to a data channel on which only data comes."""
-
 
 @pytest.fixture
 def inside(secure: Server) -> Iterator[Session]:
@@ -50,34 +44,7 @@ def inside(secure: Server) -> Iterator[Session]:
     eventually(lambda: secure.descriptors() <= rest)
 
 
-@contextlib.contextmanager
-def active(session: Session, command: str, answer: str, *fields: str) -> Iterator[ssl.SSLSocket]:
-    """The server connects, and is TLS's server all the same."""
-    with session.wrap(session.begin(command, answer, TOKEN, *fields)) as data:
-        data.sendall(OUR_HALF)
-        told = b""
-        while len(told) < len(ITS_HALF):
-            told += data.recv(len(ITS_HALF) - len(told))
-        assert told == ITS_HALF
-        yield data
-
-
-@contextlib.contextmanager
-def passive(session: Session, command: str, answer: str, *fields: str) -> Iterator[socket.socket]:
-    """The client connects."""
-    with session.join(session.offer(command, answer, *fields)) as data:
-        assert not data._unread  # what comes next is read from the socket
-        yield data.socket
-
-
 both = pytest.mark.parametrize("begin", [active, passive])
-
-
-def complete(session: Session, name: str, size: int | None, phrase: str = TRANSFERRED) -> None:
-    """The end of what the server has sent."""
-    session.expect(*([] if size is None else [f"File size: {size} bytes"]), f"Transfer complete: {name}")
-    session.send(f"Transfer complete: {name}")
-    session.expect(phrase)
 
 
 # What it does.
