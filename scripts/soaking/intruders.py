@@ -128,7 +128,7 @@ class Intruders:
         way = chance.choice([*ways, *(["wrong certificate", "right certificate"] if tls else [])])
         kind = f"at a client inside TLS, {way}" if tls else f"at a client, {way}"
         self.tries[kind] += 1
-        with contextlib.closing(socket.create_connection(("127.0.0.1", chance.choice(ports)), 1)) as sock:
+        with socket.create_connection(("127.0.0.1", chance.choice(ports)), 1) as sock:
             self.reached[kind] += 1
             if "certificate" in way:
                 self._as_server(kind, sock, way == "right certificate")
@@ -169,14 +169,16 @@ class Intruders:
         inside = tls and way != "of TLS" and chance.random() < 0.3
         kind = f"at a server inside TLS, {way}" if inside else f"at a server, {way}"
         self.tries[kind] += 1
-        with contextlib.closing(socket.create_connection(address, 1)) as sock:
+        with contextlib.ExitStack() as opened:
+            sock = opened.enter_context(socket.create_connection(address, 1))
             self.reached[kind] += 1
             told = b""
             if inside:
                 sock.sendall(b"starttls\n")
                 while told.count(b"\n") < 2 and (piece := sock.recv(100)):
                     told += piece
-                sock = trusting().wrap_socket(sock, server_hostname=address[0])
+                wrapped = trusting().wrap_socket(sock, server_hostname=address[0])
+                sock = opened.enter_context(wrapped)
             sock.sendall(self._token(chance, way))
             self._look(kind, self._heard(sock), _TOLD)
             reset(sock)

@@ -182,12 +182,13 @@ class Trial:
             if not (self.server.root / "by-hand-passive").exists():
                 return
             received = b""
-            with session.begin(command, answer, token, *fields) as data, contextlib.suppress(OSError):
-                stranger = data if session.context is None else session.wrap(data)
+            data = session.begin(command, answer, token, *fields)
+            with data if session.context is None else session.wrap(data) as stranger:
                 stranger.settimeout(1)
                 said = chance.choice(words)
-                stranger.sendall(said + (POISON if said else b"x" * 20_000))
-                received = read_all(stranger)
+                with contextlib.suppress(OSError):
+                    stranger.sendall(said + (POISON if said else b"x" * 20_000))
+                    received = read_all(stranger)
             line = session.line()
             while line.startswith("File size"):
                 line = session.line()
