@@ -215,11 +215,13 @@ def _show(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
     try:
         context.load_cert_chain(certificate, key, no_password)
     except (OSError, ssl.SSLError) as error:
-        raise _trouble(f"{certificate} and {key}" if key else certificate, error) from error
+        alone = "no certificate with its key in it; --client-key names a key of its own"
+        missing = "no certificate, or no key in it" if key else alone
+        raise _trouble(f"{certificate} and {key}" if key else certificate, error, missing) from error
 
 
-def _trouble(name: str, error: OSError) -> LocalFileTrouble:
+def _trouble(name: str, error: OSError, missing: str = "no certificate in it") -> LocalFileTrouble:
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "no certificate in it").replace("_", " ").lower()
+        reason = (error.reason or missing).replace("_", " ").lower()
         return LocalFileTrouble(f"{name}: no PEM file that will do ({reason})")
     return LocalFileTrouble(f"{name}: {error.strerror}")
