@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cut, kill, model, power, rot
+from . import cut, kill, model, power, rot, strangers
 from .report import MIB, CannotRun, Soak, markdown
 
 
@@ -34,12 +34,15 @@ THEMES = {
     "power": Theme(power.run, 50, 200, "the power goes right after SUCCESS, on an ext4 of its own"),
     "rot": Theme(rot.run, 25, 200, "one bit turned, on its way or in a partial"),
     "model": Theme(model.run, 300, 200, "a server beside a dict of names to bytes, anything in any order"),
+    "strangers": Theme(
+        strangers.run, 50, 200, "strangers race for data channels, in the clear and inside TLS"
+    ),
 }
 
 
 def parser() -> argparse.ArgumentParser:
     """All options."""
-    themes = "\n".join(f"  {name:6} {each.text} ({each.rounds} rounds)" for name, each in THEMES.items())
+    themes = "\n".join(f"  {name:9} {each.text} ({each.rounds} rounds)" for name, each in THEMES.items())
     made = argparse.ArgumentParser(
         prog="scripts/soak",
         formatter_class=argparse.RawDescriptionHelpFormatter,

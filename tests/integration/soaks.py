@@ -10,10 +10,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from soaking import cut, kill, model, power, rot
+from soaking import cut, kill, model, power, rot, strangers
 from soaking.report import MIB, CannotRun, Soak
 
-__all__ = ["MIB", "CannotRun", "cut", "kill", "model", "power", "rot", "shortly"]
+__all__ = ["MIB", "CannotRun", "cut", "kill", "model", "power", "rot", "shortly", "strangers"]
 
 
 def shortly(run: Callable[[Soak], object], folder: Path, rounds: int, size: int = MIB) -> None:
