@@ -282,6 +282,8 @@ def _make_shell(reactor: Any, config: Config, connect: Connect, console: Console
         preferences = preferences._replace(checksum=None if config.checksum == "none" else config.checksum)
     if config.retries is not None:
         preferences = preferences._replace(retries=config.retries)
+    if config.progress is not None:
+        preferences = preferences._replace(progress=config.progress)
     mode = Mode.INTERACTIVE if os.isatty(0) else Mode.SCRIPT
     return Shell(
         connect,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import big, checksum, fair, idle, listing, machine, memory, ports, small, start, tls, wan
+from . import big, checksum, curves, fair, idle, listing, machine, memory, ports, small, start, tls, wan
 from .frame import MIB, Bench, Settings, say, verdict_list
 
 THEMES: dict[str, tuple[Callable[[Bench], None], str]] = {
@@ -25,6 +25,7 @@ THEMES: dict[str, tuple[Callable[[Bench], None], str]] = {
     "listing": (listing.run, "a directory of very many names"),
     "idle": (idle.run, "thousands of idle sessions"),
     "memory": (memory.run, "memory while a reader or a disk is slow"),
+    "curves": (curves.run, "limited transfers over time, and memory by the speed of a slow side"),
     "wan": (wan.run, "a wide-area link that loses packets; needs root and /dev/net/tun"),
 }
 

@@ -70,11 +70,11 @@ def _settle(port: int) -> None:
     time.sleep(0.3)
 
 
-def slow_put(bench: Bench) -> float:
+def slow_put(bench: Bench, rate: int = SLOW_DISK, seconds: float | None = None) -> float:
     """MiB above rest while a big file comes in faster than the disk takes it."""
     source = make_file(bench.served / "big", bench.settings.size)
     with bench.scope() as inner:
-        server = ours.server(inner, slow=str(SLOW_DISK))
+        server = ours.server(inner, slow=str(rate))
         _settle(server.port)
         failure: list[Exception] = []
 
@@ -88,7 +88,7 @@ def slow_put(bench: Bench) -> float:
         sender = threading.Thread(target=send, daemon=True)
         with Peak(server) as peak:
             sender.start()
-            sender.join(bench.settings.slow_seconds)
+            sender.join(seconds or bench.settings.slow_seconds)
         if failure:
             raise failure[0]
         if not sender.is_alive():

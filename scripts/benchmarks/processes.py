@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from .frame import Bench
 from .machine import die_with_parent
@@ -113,10 +114,18 @@ def proportional_size(process: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
 
 
-class Peak:
-    """The most memory a server used while a block ran."""
+class Measurable(Protocol):
+    """What can say how much memory it uses."""
 
-    def __init__(self, server: Server) -> None:
+    def memory(self) -> int:
+        """Bytes."""
+        ...
+
+
+class Peak:
+    """The most memory a process used while a block ran."""
+
+    def __init__(self, server: Measurable) -> None:
         self.server, self.rest = server, server.memory()
         self.most = self.rest
         self._stop = threading.Event()

@@ -111,6 +111,11 @@ def test_the_wheel_holds_the_plugin_and_nothing_stale(wheel: Path) -> None:
     }
     modules = {each.relative_to(CHECKOUT).as_posix() for each in (CHECKOUT / "twisted_ftplite").rglob("*.py")}
     assert modules <= set(names)
+    static = CHECKOUT / "twisted_ftplite" / "ops" / "static"
+    shown = {each.relative_to(CHECKOUT).as_posix() for each in static.rglob("*") if each.is_file()}
+    assert len(shown) == 7
+    assert shown <= set(names)
+    assert [each for each in names if each.endswith("licenses/twisted_ftplite/ops/static/uplot/LICENSE")]
 
 
 def test_it_is_imported_from_where_it_was_installed(

@@ -24,15 +24,12 @@ from twisted_ftplite.flow.observing import (
     Account,
     Finding,
     Role,
-    TCPInfo,
     explain,
     find,
     likely,
-    parse,
 )
-from twisted_ftplite.flow.observing import (
-    SIZE as LAYOUT,
-)
+from twisted_ftplite.flow.tcp_info import SIZE as LAYOUT
+from twisted_ftplite.flow.tcp_info import TCPInfo, parse
 from twisted_ftplite.protocol.client import Completed, LimitTold, SizeTold
 from twisted_ftplite.protocol.lines import Success
 from twisted_ftplite.protocol.values import Bottleneck, parse_bottleneck

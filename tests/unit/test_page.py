@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_ftplite.flow.observing import DISK, HASH, LIMIT, PEER, WAIT, WORK
 from twisted_ftplite.ops.events import MOST_STREAMS
 from twisted_ftplite.ops.page import MOST_CONNECTIONS, Bounded, Site
+from twisted_ftplite.ops.service import endpoint_of
+from twisted_ftplite.protocol.lines import Success
+from twisted_ftplite.server.config import CannotStart
 from twisted_ftplite.server.watch import Watch
+
+from .test_watch import call_of
 
 
 class Answer:
@@ -44,6 +51,23 @@ class PageCase(SynchronousTestCase):
         lines = [f"{method} {path} HTTP/1.1", "Connection: close", *(headers or ["Host: localhost:1"])]
         protocol.dataReceived("\r\n".join([*lines, "", ""]).encode() + body)
         return Answer(transport.value())
+
+
+class EndpointTests(SynchronousTestCase):
+    def test_on_loopback_unless_it_is_told(self) -> None:
+        for told, meant in {
+            "9121": "tcp:9121:interface=127.0.0.1",
+            "tcp:9121": "tcp:9121:interface=127.0.0.1",
+            "tcp6:9121": r"tcp6:9121:interface=\:\:1",
+            "tcp:9121:interface=192.0.2.1": "tcp:9121:interface=192.0.2.1",
+            "systemd:domain=INET:index=1": "systemd:domain=INET:index=1",
+        }.items():
+            assert endpoint_of(told) == meant
+
+    def test_nothing_else(self) -> None:
+        for told in ("", "gopher", "unix:/tmp/x", "ssl:9121", "haproxy:tcp:9121", "-1", "٣"):
+            with pytest.raises(CannotStart):
+                endpoint_of(told)
 
 
 class AskingTests(PageCase):
@@ -117,6 +141,16 @@ class AskingTests(PageCase):
         for version in ("1.0.0", "0.0.1", "none", "1.x"):
             asked = f"Accept: application/openmetrics-text; version={version}"
             assert self.ask("/metrics", "GET", asked).code == 200
+
+    def test_what_time_is_spent_on_has_its_word(self) -> None:
+        words = {WAIT: "socket", WORK: "cpu", DISK: "disk", HASH: "checksum", LIMIT: "limit", PEER: "peer"}
+        call = call_of("", 1)
+        for state in words:
+            call.pumped.channel.account.seconds[state] = 1000.0 + state
+        self.watch.ran(call, Success.FILE_TRANSFERRED, 1.0)
+        told = self.ask("/metrics").body.decode()
+        for state, word in words.items():
+            assert f'spent_seconds_total{{on="{word}"}} {1000 + state}.' in told
 
     def test_so_many_connections_and_no_more(self) -> None:
         for _ in range(MOST_CONNECTIONS):

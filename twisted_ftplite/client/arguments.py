@@ -68,6 +68,9 @@ class Config(NamedTuple):
     tcp: Told = ()
     """How TCP is to be used."""
 
+    progress: str | None = None
+    """How it is shown."""
+
 
 class Pin(click.ParamType[str]):
     """A certificate's fingerprint."""
@@ -191,6 +194,12 @@ _OPTIONS = (
         help="Trust the certificate with this fingerprint only; may be repeated. Demands TLS.",
     ),
     click.option(
+        "--progress",
+        type=click.Choice(("bar", "json")),
+        help="How get and put show it: a bar, at a terminal (default), or a line of JSON a second on"
+        " standard error, and one at the end, for programs.",
+    ),
+    click.option(
         "--retries",
         type=Count(),
         metavar="N",
@@ -248,6 +257,7 @@ def _arguments(context: click.Context, /, host: str, rest: tuple[str, ...], **gi
         given["retries"],
         _access(address, given),
         told_of_tcp(given),
+        given["progress"],
     )
 
 

@@ -179,9 +179,11 @@ def rate(size: int, seconds: float) -> str:
     return f"{value:.0f} {step}/s" if step == "B" else f"{value:.1f} {step}/s"
 
 
-def summary(name: str, size: int, seconds: float, resumed_at: int = 0) -> str:
+def summary(name: str, size: int, seconds: float, resumed_at: int = 0, limited_by: str = "") -> str:
     """The one line after a transfer; ``resumed_at`` bytes of ``size`` had been there already."""
     if 0 < resumed_at == size:
         return f"{spell(name)}: already there, {size} bytes compared\n"
     line = f"{spell(name)}: {size} bytes in {seconds:.3f} s, {rate(size - resumed_at, seconds)}"
+    if limited_by:
+        line = f"{line}, limited by {limited_by}"
     return f"{line} (went on at {resumed_at})\n" if resumed_at else f"{line}\n"

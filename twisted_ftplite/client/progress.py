@@ -1,9 +1,11 @@
-"""A progress bar on standard error, for a person who waits."""
+"""How a transfer goes, on standard error: a bar for a person who waits, lines for a program."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 ROOM: Final = 4
 """Columns left free behind the bar."""
+
+EVERY: Final = 0.95
+"""Seconds between two lines for programs, of progress that is told ten times a second."""
 
 WORTH_SHOWING: Final = 1_000_000
 """Bytes.  What is smaller and over before the session told of it is not worth importing rich for."""
@@ -50,7 +55,7 @@ class ProgressBar:
         with contextlib.suppress(OSError):  # a terminal that is gone is no reason to break off
             self._draw(moved, whole)
 
-    def finish(self, moved: int) -> None:
+    def finish(self, moved: int, limited_by: str = "") -> None:
         """Show the whole."""
         if self._bar is not None or moved >= WORTH_SHOWING:
             self(moved, moved)
@@ -64,6 +69,54 @@ class ProgressBar:
         # The ^C that a terminal shows must not wrap, or wiping off the bar would miss its first line.
         self._bar.console.width = max(1, os.get_terminal_size(2).columns - ROOM)
         self._bar.update(self._task, completed=moved, total=whole, refresh=True)
+
+
+class ProgressLines:
+    """The same as JSON: a line a second, and one at the end of what worked."""
+
+    def __init__(self, name: str, seconds: Callable[[], float], tell: Callable[[str], None]) -> None:
+        """``seconds`` is a clock, and ``tell`` takes each line."""
+        self._name = name
+        self._seconds = seconds
+        self._tell = tell
+        self._began = self._last = seconds()
+        self._moved: int | None = None
+        """Bytes at the last line; None before the first."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.wipe()
+
+    def wipe(self) -> None:
+        """What was told is told."""
+
+    def __call__(self, moved: int, whole: int | None) -> None:
+        """Tell of ``moved`` bytes of ``whole``, which is None where nobody knows, if it is time to."""
+        if self._moved is None:
+            self._moved = moved  # what was there before did not move now
+        if self._seconds() - self._last >= EVERY:
+            self._line(moved, whole)
+
+    def finish(self, moved: int, limited_by: str = "") -> None:
+        """Tell of the whole, and what it waited for most."""
+        self._line(moved, moved, done=True, limited_by=limited_by or None)
+
+    def _line(self, moved: int, whole: int | None, **more: object) -> None:
+        now = self._seconds()
+        passed, came = now - self._last, moved - (self._moved or 0)
+        self._last, self._moved = now, moved
+        told = {
+            "name": self._name,
+            "moved": moved,
+            "size": whole,
+            "seconds": round(now - self._began, 3),
+            "rate": round(came / passed) if passed > 0 else None,
+        }
+        self._tell(json.dumps(told | more))
 
 
 def _make() -> Progress:

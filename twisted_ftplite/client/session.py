@@ -41,6 +41,7 @@ Names = list[Entry]
 Rows = list[Row]
 Texts = list[str]
 Fields = list[Field]
+Standings = list[Standing]
 """In the class below ``list`` is a method."""
 
 
@@ -55,8 +56,8 @@ async def connect(
     login: Login | None = None,
     data: str = "auto",
     tuning: Tuning | None = None,
-) -> Session:
     speed: Speed | None = None,
+) -> Session:
     """A session with the server at ``host``: greeted, inside TLS where the server offers it, logged in.
 
     ``tls`` says whom to trust (without it those for whom an authority of the system's vouches) and whether
@@ -262,6 +263,10 @@ class Session:
     async def noop(self) -> None:
         """Be heard, and hear that the server is there."""
         await self._tell("noop")
+
+    async def status(self) -> Standings:
+        """What one's own sessions with this server do, the oldest first; raises `NotSupported`."""
+        return read_standings(await self._ask("status", "status"))
 
     async def quit(self) -> None:
         """End the session in good form."""

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure as Caught
 from ..errors import ConnectionLost, Failure, FTPLiteError, LocalFileTrouble
 from ..flow.workers import Workers, shielded
 from .display import describe, escape, when_denied
-from .progress import ProgressBar
+from .progress import ProgressBar, ProgressLines
 from .retrying import RETRIES, Operation, Retrying
 from .standard import Console, ScriptLines, StandardInput, StandardOutput
 from .troubles import BadUsage, Interrupted, Reported, Unreachable
@@ -47,6 +47,10 @@ Work = Coroutine[Deferred[Any], Any, Exception | None]
 """Something to do that returns what went wrong and was reported, or raises what was not."""
 
 
+Shown = ProgressBar | ProgressLines
+"""What shows how a transfer goes."""
+
+
 class Preferences(NamedTuple):
     """What the user wants of all transfers."""
 
@@ -55,6 +59,9 @@ class Preferences(NamedTuple):
 
     retries: int = RETRIES
     """How often to go on after a break."""
+
+    progress: str = "bar"
+    """How it is shown: ``bar``, where a person looks, or ``json``."""
 
 
 class Shell:
@@ -90,7 +97,7 @@ class Shell:
         self._running: Deferred[Any] | None = None
         self._busy = False
         self._where = self._verb = ""
-        self._bar: ProgressBar | None = None
+        self._bar: Shown | None = None
         self._streams: list[StandardInput | StandardOutput] = []
         self._prompt: Prompt | None = None
 
@@ -193,9 +200,12 @@ class Shell:
         self._streams.append(target)
         return target
 
-    def progress(self, name: str, *, to_output: bool = False) -> AbstractContextManager[ProgressBar | None]:
+    def progress(self, name: str, *, to_output: bool = False) -> AbstractContextManager[Shown | None]:
         """What shows how a transfer goes, where a person looks and the data does not go to the same place."""
         self._bar = None
+        if self.preferences.progress == "json":
+            self._bar = ProgressLines(name, self._clock.seconds, self.console.remark)
+            return self._bar
         if not self.console.errors_are_terminal or (to_output and self.console.output_is_terminal):
             return nullcontext()
         self._bar = ProgressBar(name)

@@ -246,13 +246,13 @@ async def _move(
         else:
             transfer = await operation(await shell.session(), False)
         if bar is not None:
-            bar.finish(transfer.size)
+            bar.finish(transfer.size, transfer.limited_by)
     shell.hint = ""
-    line = summary(transfer.name, transfer.size, transfer.seconds, transfer.resumed_at)
-    if to_output:
-        shell.console.remark(line.rstrip("\n"))
-    else:
+    line = summary(transfer.name, transfer.size, transfer.seconds, transfer.resumed_at, transfer.limited_by)
+    if not to_output:
         await shell.console.say(line)
+    elif shell.preferences.progress != "json":  # else it has been told
+        shell.console.remark(line.rstrip("\n"))
 
 
 def _position(error: BaseException) -> int:

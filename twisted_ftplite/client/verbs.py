@@ -17,6 +17,8 @@ from .listing_commands import FLAGS as OF_LISTINGS
 from .listing_commands import lls, ls
 from .local_commands import lcd, lpwd
 from .removal import rm
+from .status_command import FLAGS as OF_STATUS
+from .status_command import status
 from .transfer_commands import get, put
 from .tree_commands import cd, checksum, mkdir, mv, pwd, rmdir, stat
 from .troubles import BadUsage
@@ -191,6 +193,7 @@ ROWS = (
         one_shot=False,
     ),
     Verb("doctor", "", "try what works: TLS, login, ways of data", doctor),
+    Verb("status", "", "what your sessions do, and what slows them", status, OF_STATUS),
     Verb("features", "", "what else the server offers", _features),
     Verb("noop", "", "ask whether the server is there", _noop),
     Verb("remotehelp", "", "what the server says of its commands", _remote_help),

@@ -14,7 +14,7 @@ from twisted.internet.tcp import Connection, Port
 from twisted.protocols.policies import ProtocolWrapper
 
 from ..errors import ConnectionLost
-from .observing import SIZE, TCPInfo, parse
+from .tcp_info import SIZE, TCPInfo, parse
 from .tuning import PLAIN, Tuning
 
 Socket = socket.socket

@@ -38,7 +38,7 @@ class ObservedService(Service):
 
     def listen(self, told: str) -> None:
         """Bind the port.  Raises `CannotStart`."""
-        self._port = bind(self._reactor, "metrics", told, self._factory, plain=_endpoint(told))
+        self._port = bind(self._reactor, "metrics", told, self._factory, plain=endpoint_of(told))
         self._site.is_local = not policy.is_beyond_loopback("", self._port.getHost())
 
     def startService(self) -> None:
@@ -64,7 +64,7 @@ class ObservedService(Service):
         return result if closed is None else closed.addCallback(lambda _: result)
 
 
-def _endpoint(told: str) -> str:
+def endpoint_of(told: str) -> str:
     """The endpoint that is meant: on loopback, unless an interface is told.  Raises `CannotStart`."""
     if told.isascii() and told.isdigit():
         told = f"tcp:{told}"

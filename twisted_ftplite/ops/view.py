@@ -13,6 +13,9 @@ from ..server.watch import Watch
 SHOWN: Final = 100
 """Sessions and transfers that are told one by one; of more than these only how many."""
 
+_RECENT: Final = 8
+"""Buckets of each event: whoever misses a few has no gap."""
+
 _LONGEST: Final = 300
 """Characters of a name that are told."""
 
@@ -40,7 +43,7 @@ def look(watch: Watch, *, whole: bool) -> dict[str, Any]:
             "kept": KEPT,
             "number": watch.history.number,
             "began": time.time() - watch.history.age(now),
-            "rates": watch.history.rates(KEPT if whole else 2),
+            "rates": watch.history.rates(KEPT if whole else _RECENT),
         },
     }
 

@@ -118,9 +118,8 @@ class Handover:
             log.failure("A connection could not turn to TLS", failure)
         self._running = None
         why = str(failure.value)
-        if (
-            asked or why != ConnectionLost.phrase
-        ):  # who only finds out whether a port is open is worth no line
+        # Who only finds out whether a port is open is worth no line.
+        if asked or why != ConnectionLost.phrase:
             log.info("{peer} did not turn to TLS: {why}", peer=self._control.visitor.peer, why=why)
         self._control.transport.abortConnection()
         self._control.gone()
