@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cut, kill, model, power, rot, strangers
+from . import cut, kill, model, power, quota, rot, strangers
 from .report import MIB, CannotRun, Soak, markdown
 
 
@@ -37,6 +37,7 @@ THEMES = {
     "strangers": Theme(
         strangers.run, 50, 200, "strangers race for data channels, in the clear and inside TLS"
     ),
+    "quota": Theme(quota.run, 60, 200, "50 sessions race for one quota, and break off in every way"),
 }
 
 
