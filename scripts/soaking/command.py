@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cut, kill, model, power, quota, rot, strangers
+from . import cut, kill, links, model, power, quota, rot, strangers
 from .report import MIB, CannotRun, Soak, markdown
 
 
@@ -38,6 +38,7 @@ THEMES = {
         strangers.run, 50, 200, "strangers race for data channels, in the clear and inside TLS"
     ),
     "quota": Theme(quota.run, 60, 200, "50 sessions race for one quota, and break off in every way"),
+    "links": Theme(links.run, 60, 200, "links that flip between inside and outside while they are used"),
 }
 
 
