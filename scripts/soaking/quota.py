@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -292,7 +293,7 @@ class Trial:
 
 
 @contextlib.contextmanager
-def _halted(server: Server):
+def _halted(server: Server) -> Iterator[None]:
     """A process, if it is still there, that does nothing meanwhile."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(server.pid, signal.SIGSTOP)

@@ -10,10 +10,23 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from soaking import cut, kill, links, model, power, quota, rot, strangers
+from soaking import bans, cut, guessing, kill, links, model, power, quota, rot, strangers
 from soaking.report import MIB, CannotRun, Soak
 
-__all__ = ["MIB", "cut", "kill", "links", "model", "power", "quota", "rot", "shortly", "strangers"]
+__all__ = [
+    "MIB",
+    "bans",
+    "cut",
+    "guessing",
+    "kill",
+    "links",
+    "model",
+    "power",
+    "quota",
+    "rot",
+    "shortly",
+    "strangers",
+]
 
 
 def shortly(run: Callable[[Soak], object], folder: Path, rounds: int, size: int = MIB) -> None:
