@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import bans, cut, guessing, kill, links, model, power, quota, rot, strangers
+from . import bans, cut, guessing, injection, kill, links, model, power, quota, rot, strangers
 from .report import MIB, CannotRun, Soak, markdown
 
 
@@ -41,6 +41,7 @@ THEMES = {
     "links": Theme(links.run, 60, 200, "links that flip between inside and outside while they are used"),
     "guessing": Theme(guessing.run, 50, 200, "how long failed logins take, whatever was wrong"),
     "bans": Theme(bans.run, 50, 200, "hosts that fail to log in too often, and those that do not"),
+    "injection": Theme(injection.run, 30, 200, "lines put into the clear where TLS begins, both ways"),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from soaking import bans, cut, guessing, kill, links, model, power, quota, rot, strangers
+from soaking import bans, cut, guessing, injection, kill, links, model, power, quota, rot, strangers
 from soaking.report import MIB, CannotRun, Soak
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "bans",
     "cut",
     "guessing",
+    "injection",
     "kill",
     "links",
     "model",
