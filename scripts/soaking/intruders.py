@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
 
 from pki import authority, stranger, trusting
 from raw import reset
@@ -42,7 +43,7 @@ class Rumours:
         self._inside: set[str] = set()
 
     @contextlib.contextmanager
-    def due(self, token: str, *, inside: bool) -> contextlib.AbstractContextManager[None]:
+    def due(self, token: str, *, inside: bool) -> Iterator[None]:
         """A token that a transfer waits with; ``inside`` TLS they know the whole of it."""
         with self._lock:
             self._due.add(token[-32:])

@@ -24,15 +24,12 @@ from raw import TO_RECEIVE, TO_SEND, TRANSFERRED, Session, finish, read_all
 
 from .files import random_file, same
 from .intruders import FIELD, POISON, Intruders, Rumours
-from .programs import beside_python, descriptors, die_with_parent, environment, eventually
+from .programs import beside_python, descriptors, die_with_parent, environment, eventually, free_range
 from .report import Soak
 
 SIZES = (0, 1, 100, 65_536, 65_537, 1_000_000, 3_000_000)
 FILES = 5
 """That each moves up and down again in a round."""
-
-FIRST_PORT = 21_000
-"""Clients listen from here on, below what the system gives to others."""
 
 
 class Shell:
@@ -211,8 +208,8 @@ def run(soak: Soak, count: int = 2) -> list[Trial]:
             trials.append(Trial(soak, server, rumours, tls=options != ()))
             trust = ("--ca", authority_file(base)) if options else ()
             for way in ("active", "passive"):
-                ports = range(FIRST_PORT + 4 * len(shells), FIRST_PORT + 4 * len(shells) + 3)
-                shell = stack.enter_context(Shell(server, base / f"{name}-{way}", way, ports, *trust))
+                folder = base / f"{name}-{way}"
+                shell = stack.enter_context(Shell(server, folder, way, free_range(3), *trust))
                 shells.append((trials[-1], shell))
         for _, shell in shells:
             shell.move(soak.chance("first"), shell.way)
