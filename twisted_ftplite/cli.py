@@ -17,7 +17,7 @@ import click
 from .client.arguments import Config, parse
 from .client.display import PROGRAM, escape
 from .client.troubles import BadUsage, Interrupted, Unreachable
-from .errors import Broken, Failure, LocalFileTrouble, ProtocolViolation
+from .errors import Broken, EncryptionRequired, Failure, LocalFileTrouble, ProtocolViolation
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -52,6 +52,9 @@ EXIT_STATUS: Final[dict[type[BaseException], int]] = {
 TERMINATED: Final = 128 + signal.SIGTERM
 """The exit status after SIGTERM, as a shell would tell it."""
 
+TRIES: Final = 3
+"""Times that a person is asked for a password, before the connection is given up."""
+
 THREADS: Final = 4
 """Completion of local names, standard input and output, and one to spare."""
 
@@ -60,6 +63,9 @@ def status_of(error: BaseException | None) -> int:
     """The exit status for what went wrong; 0 where nothing did."""
     if error is None:
         return 0
+    cause = error.__cause__ if isinstance(error, Unreachable) else None
+    if isinstance(cause, Failure | LocalFileTrouble) and not isinstance(cause, EncryptionRequired):
+        error = cause  # the server is there and says no, or it was not its fault
     return next(EXIT_STATUS[each] for each in type(error).__mro__ if each in EXIT_STATUS)
 
 
@@ -210,6 +216,7 @@ def _make_connect(
         access.password_file,
         workers,
         questions.secret if asks else None,
+        console.complain,
         insecure=access.insecure,
     )
     tls = TLS(
@@ -223,7 +230,7 @@ def _make_connect(
         console.complain,
     )
 
-    async def make() -> Session:
+    async def make(tries: int = TRIES) -> Session:
         try:
             return await connect(
                 reactor,
@@ -238,8 +245,10 @@ def _make_connect(
                 data=access.data,
             )
         except LoginFailed:
-            credentials.forget()
-            raise
+            if not credentials.forget() or tries == 1:
+                raise
+        console.complain("Login failed; try again")
+        return await make(tries - 1)
 
     return make
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cut, kill, model, power, rot
+from . import bans, cut, guessing, injection, kill, links, model, power, quota, rot, strangers
 from .report import MIB, CannotRun, Soak, markdown
 
 
@@ -34,18 +34,27 @@ THEMES = {
     "power": Theme(power.run, 50, 200, "the power goes right after SUCCESS, on an ext4 of its own"),
     "rot": Theme(rot.run, 25, 200, "one bit turned, on its way or in a partial"),
     "model": Theme(model.run, 300, 200, "a server beside a dict of names to bytes, anything in any order"),
+    "strangers": Theme(
+        strangers.run, 50, 200, "strangers race for data channels, in the clear and inside TLS"
+    ),
+    "quota": Theme(quota.run, 60, 200, "50 sessions race for one quota, and break off in every way"),
+    "links": Theme(links.run, 60, 200, "links that flip between inside and outside while they are used"),
+    "guessing": Theme(guessing.run, 50, 200, "how long failed logins take, whatever was wrong"),
+    "bans": Theme(bans.run, 50, 200, "hosts that fail to log in too often, and those that do not"),
+    "injection": Theme(injection.run, 30, 200, "lines put into the clear where TLS begins, both ways"),
 }
 
 
 def parser() -> argparse.ArgumentParser:
     """All options."""
-    themes = "\n".join(f"  {name:6} {each.text} ({each.rounds} rounds)" for name, each in THEMES.items())
+    themes = "\n".join(f"  {name:9} {each.text} ({each.rounds} rounds)" for name, each in THEMES.items())
     made = argparse.ArgumentParser(
         prog="scripts/soak",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Break transfers in every way there is, and look whether all is as it must be.\n"
         "Prints Markdown; leaves with 1 where something was not, with 0 where all was.",
-        epilog=f"themes:\n{themes}\n\nkill, cut and power want root; what cannot be run here is told so.\n"
+        epilog=f"themes:\n{themes}\n\nkill, cut, power and bans want root; "
+        "what cannot be run here is told so.\n"
         f"{cut.PLACE} says where the wanlink of `cut` is.",
     )
     made.add_argument("themes", nargs="*", metavar="theme", help="which to run (default: all)")

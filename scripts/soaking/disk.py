@@ -60,6 +60,11 @@ class Disk:
         """Nobody may have anything open there."""
         _do("umount", str(self.root))
         self._mounted = False
+        # Another program's mount namespace may still have the file system, powerless, and the next mount of
+        # the same file would be of that: go on with a copy.
+        copy = self._image.with_suffix(".copy")
+        _do("cp", "--sparse=always", str(self._image), str(copy))
+        copy.rename(self._image)
 
     def handle(self) -> int:
         """A descriptor to cut by, to be had beforehand: the caller closes it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import re
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -57,11 +58,31 @@ def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool
     return True
 
 
+def descriptors(pid: int) -> int:
+    """How many a process has open; pipes are lent from one transfer to the next, and not counted."""
+    count = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            count += not os.readlink(each).startswith("pipe:")
+    return count
+
+
 def free_port() -> int:
     """A port that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_range(count: int) -> range:
+    """Ports in a row that nobody listens on just now, below those that the system gives away."""
+    for _ in range(1000):
+        first = random.randrange(10_000, 30_000)
+        with ExitStack() as probes, suppress(OSError):
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return range(first, first + count)
+    raise CannotRun(f"there are no {count} free ports in a row")
 
 
 class Server:

@@ -1,12 +1,14 @@
 """Something between client and server that turns one bit of what the data channel carries.
 
 Since the server connects to the port that the client announces, it stands in for that port too: the field
-`Data channel port` is rewritten to one of its own on the way up.
+`Data channel port` is rewritten to one of its own on the way up.  Where the client connects, it comes here
+anyway.  What is said on a data channel before its first byte of data is none: tokens, greeting, answer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import socket
 import threading
@@ -14,6 +16,8 @@ import time
 from typing import Self
 
 _PORT = re.compile(rb"(?i)^(Data channel port: )(\d+)(\r?\n)$")
+_TOKEN = re.compile(rb"(?i)^Data channel token: ")
+_READY = b"SUCCESS: Data channel ready."
 
 
 class FlippingProxy:
@@ -30,7 +34,7 @@ class FlippingProxy:
         self.flipped = 0
         """How many bits have been turned."""
         self.moved = 0
-        """Bytes that data channels have carried."""
+        """Bytes of data that data channels have carried."""
         self._listener = socket.create_server((server[0], port))
         self.port = int(self._listener.getsockname()[1])
         self._open: list[socket.socket] = [self._listener]
@@ -54,49 +58,69 @@ class FlippingProxy:
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._in_thread(self._upwards, client, server)
-            self._in_thread(self._relay, server, client, False)
+            self._in_thread(self._downwards, server, client)
 
     def _upwards(self, client: socket.socket, server: socket.socket) -> None:
-        """Lines of the client, its announced ports replaced."""
-        with client.makefile("rb") as lines:
-            for line in lines:
+        """Lines of the client, its announced ports replaced; what follows a token in the first is data."""
+        with client.makefile("rb") as stream:
+            line = stream.readline()
+            if _TOKEN.match(line):
+                server.sendall(line)
+                self._data(stream, server)
+                return
+            has_token = False
+            while line:
+                has_token = has_token or _TOKEN.match(line) is not None
                 found = _PORT.match(line)
-                sent = line
                 if found:
-                    port = self._stand_in(client.getpeername()[0], int(found[2]))
-                    sent = b"%s%d%s" % (found[1], port, found[3])
-                server.sendall(self._told(sent))
+                    port = self._stand_in((client.getpeername()[0], int(found[2])), has_token)
+                    line, has_token = b"%s%d%s" % (found[1], port, found[3]), False
+                server.sendall(self._told(line))
+                line = stream.readline()
         self._end_of(server)
 
-    def _stand_in(self, host: str, port: int) -> int:
-        """A port that leads to the client's."""
-        listener = self._own(socket.create_server((host, 0)))
-        self._in_thread(self._data, listener, (host, port))
+    def _downwards(self, server: socket.socket, client: socket.socket) -> None:
+        """Lines of the server; what follows the answer to a token is data."""
+        with server.makefile("rb") as stream:
+            while line := stream.readline():
+                client.sendall(self._told(line))
+                if line.startswith(_READY):
+                    self._data(stream, client)
+                    return
+        self._end_of(client)
+
+    def _stand_in(self, client: tuple[str, int], has_token: bool) -> int:
+        """A port that leads to the client's, on which both prove themselves where it ``has_token``."""
+        listener = self._own(socket.create_server((client[0], 0)))
+        self._in_thread(self._connected_back, listener, client, has_token)
         return int(listener.getsockname()[1])
 
-    def _data(self, listener: socket.socket, client: tuple[str, int]) -> None:
+    def _connected_back(self, listener: socket.socket, client: tuple[str, int], has_token: bool) -> None:
         with listener:
             server = self._own(listener.accept()[0])
         receiver = self._own(socket.create_connection(client))
-        self._in_thread(self._relay, server, receiver, True)
-        self._in_thread(self._relay, receiver, server, True)
+        for one, other in ((server, receiver), (receiver, server)):
+            self._in_thread(self._one_way, one, other, has_token)
 
-    def _relay(self, source: socket.socket, target: socket.socket, data: bool) -> None:
+    def _one_way(self, source: socket.socket, target: socket.socket, has_token: bool) -> None:
+        with source.makefile("rb") as stream:
+            if has_token:
+                target.sendall(stream.readline())
+            self._data(stream, target)
+
+    def _data(self, stream: io.BufferedReader, target: socket.socket) -> None:
+        """All the rest of a stream."""
         passed = 0
-        while piece := source.recv(1 << 18):
-            if data:
-                piece = self._turned(piece, passed)
-                self.moved += len(piece)
-            else:
-                piece = self._told(piece)
+        while piece := stream.read1(1 << 18):
+            piece = self._turned(piece, passed)
+            self.moved += len(piece)
             passed += len(piece)
             target.sendall(piece)
-            if data:
-                self._went_on()
+            self._went_on()
         self._end_of(target)
 
     def _told(self, said: bytes) -> bytes:
-        """What of a control channel's lines goes on."""
+        """What of a control channel's line goes on."""
         return said
 
     def _turned(self, piece: bytes, passed: int) -> bytes:
@@ -137,7 +161,7 @@ class CuttingProxy(FlippingProxy):
         self.most = most
 
     def _told(self, said: bytes) -> bytes:
-        return said[: said.find(b"Transfer complete")] if b"Transfer complete" in said else said
+        return b"" if said.startswith(b"Transfer complete") else said
 
     def _turned(self, piece: bytes, passed: int) -> bytes:
         return piece[: self.most - self.moved]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ BROKEN_OFF = ((6_000_000, 3_000_000), (6_000_000, 5_999_000), (500_000, 200_000)
 """Sizes, and where a transfer is broken off: in the middle, with little missing, and small ones."""
 
 PLACES = ("first", "last", "anywhere")
+WAYS = ("active", "passive")
+"""Who connects for data: the server or the client."""
+
 MISMATCH = "Checksum mismatch"
 
 
@@ -37,20 +41,22 @@ class Trial:
         self.local = soak.room("rot-local")
         self.port = free_port()
         """Of every proxy: a client goes on only with what it had from the same place."""
+        self.way = WAYS[0]
+        """Of the round."""
         self.tallies: dict[str, Tally] = {}
 
     def sound(self) -> None:
         """Nothing is turned: the proxy itself must not be what is caught."""
-        source = random_file(self.local / "source", 300_000)
+        source, target = self._ends("put", 300_000)
         with self._proxy() as proxy:
-            for words in (["put", "source", "sound"], ["get", "sound", "sound"]):
-                client = run_client(self.server, *words, port=self.port, cwd=self.local)
+            for verb in ("put", "get"):
+                client = self._transfer(verb)
                 if client.process.returncode:
-                    raise RuntimeError(f"{words[0]} fails though no bit was turned: {client.said}")
-        if not same(source, self.local / "sound") or proxy.moved != 600_000:
-            raise RuntimeError("the proxy is none")
-        (self.local / "sound").unlink()
-        (self.server.root / "sound").unlink()
+                    raise RuntimeError(f"{verb} fails though no bit was turned: {client.said}")
+        if not same(source, target) or proxy.moved != 600_000:
+            raise RuntimeError(f"the proxy is none: it moved {proxy.moved} bytes of 600000")
+        source.unlink()
+        target.unlink()
 
     def on_the_way(self, verb: str, size: int, place: str, chance: random.Random, *options: str) -> None:
         """One bit of one transfer; the old file must stay."""
@@ -120,7 +126,7 @@ class Trial:
     def _transfer(self, verb: str, *options: str, retries: int = 5) -> Client:
         names = ["local", "remote"] if verb == "put" else ["remote", "local"]
         words = [verb, *options, *names]
-        more = ["--retries", str(retries)]
+        more = ["--retries", str(retries), "--data", self.way]
         return run_client(self.server, *words, options=more, port=self.port, cwd=self.local)
 
     def _broken_off(self, verb: str, most: int, folder: Path) -> int | None:
@@ -153,14 +159,16 @@ def run(soak: Soak, sizes: tuple[int, ...] = SIZES) -> dict[str, Tally]:
     """So many rounds: each size, both directions, a place in turns."""
     with Server(soak.room("rot-root")) as server:
         trial = Trial(soak, server)
-        trial.sound()
+        for trial.way in WAYS:
+            trial.sound()
         for number in range(soak.rounds):
             chance = soak.chance("rot", number)
             soak.say(f"  round {number + 1} of {soak.rounds}")
-            for index, size in enumerate(sizes):
-                for verb in ("put", "get"):
-                    trial.on_the_way(verb, size, PLACES[(number + index) % len(PLACES)], chance)
-            for verb in ("put", "get"):
+            for index, (size, verb) in enumerate(itertools.product(sizes, ("put", "get"))):
+                trial.way = WAYS[(number + index // 2 + index) % len(WAYS)]
+                trial.on_the_way(verb, size, PLACES[(number + index // 2) % len(PLACES)], chance)
+            for index, verb in enumerate(("put", "get")):
+                trial.way = WAYS[(number + index) % len(WAYS)]
                 trial.gone_on(verb, chance)
                 trial.while_it_waits(verb, chance)
         soak.must(not server.troubles(), f"the server's log: {server.troubles()[:3]}")

@@ -10,10 +10,25 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from soaking import cut, kill, model, power, rot
+from soaking import bans, cut, guessing, injection, kill, links, model, power, quota, rot, strangers
 from soaking.report import MIB, CannotRun, Soak
 
-__all__ = ["MIB", "CannotRun", "cut", "kill", "model", "power", "rot", "shortly"]
+__all__ = [
+    "MIB",
+    "CannotRun",
+    "bans",
+    "cut",
+    "guessing",
+    "injection",
+    "kill",
+    "links",
+    "model",
+    "power",
+    "quota",
+    "rot",
+    "shortly",
+    "strangers",
+]
 
 
 def shortly(run: Callable[[Soak], object], folder: Path, rounds: int, size: int = MIB) -> None:

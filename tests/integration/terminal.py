@@ -27,6 +27,11 @@ _FRESH_PROMPT = rf"\x1b\[\?2004h{_ESCAPES}ftp> {_ESCAPES}\x1b\[\?7h"
 then the line is not empty; the line is wrapped again when all is drawn."""
 
 
+def environment_of(home: Path) -> dict[str, str]:
+    """Of a person who lives in a folder."""
+    return {**os.environ, "XDG_STATE_HOME": str(home / "state"), "HOME": str(home)}
+
+
 def client(
     *arguments: str, cwd: Path, stdin: bytes | None = None, **more: Any
 ) -> subprocess.CompletedProcess[bytes]:
@@ -42,7 +47,7 @@ class Terminal:
     def __init__(self, *arguments: str, cwd: Path, **streams: Any) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        environment = {**os.environ, "TERM": "xterm", "XDG_STATE_HOME": str(cwd / "state"), "HOME": str(cwd)}
+        environment = {**environment_of(cwd), "TERM": "xterm"}
         streams = {"stdin": slave, "stdout": slave, "stderr": slave, **streams}
         # setsid -c makes it the controlling terminal, whose Ctrl-C is a signal.
         self.process = subprocess.Popen(

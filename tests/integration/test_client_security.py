@@ -19,8 +19,7 @@ from library import hear, in_reactor, reactor, say, scripted, session_with
 from raw import GREETING, PATIENCE, TO_SEND, TRANSFERRED, read_all
 from terminal import Terminal, client
 
-from twisted_ftplite.client import connect
-from twisted_ftplite.client.session import TLS, Login
+from twisted_ftplite.client import TLS, Login, connect
 from twisted_ftplite.errors import (
     CertificateRefused,
     ConnectionLost,
@@ -604,7 +603,7 @@ def test_passwords(serve: Callable[..., Server], papers: Papers, place: Path) ->
 
     assert ls() == 2
     assert ls(FTPLITE_PASSWORD=SECRET) == 0
-    assert ls(FTPLITE_PASSWORD="wrong") == 3
+    assert ls(FTPLITE_PASSWORD="wrong") == 1
     (place / "secret").write_text(SECRET + "\n")
     assert ls("--password-file", "secret") == 0
     netrc = place / ".netrc"
@@ -614,11 +613,21 @@ def test_passwords(serve: Callable[..., Server], papers: Papers, place: Path) ->
     assert ls(to=address.removeprefix("alice@")) == 0
     netrc.unlink()
     with Terminal(address, "ls", cwd=place) as terminal:
+        for wrong in range(2):
+            terminal.expect("Password of alice at 127.0.0.1: ")
+            terminal.type(f"wrong {wrong}\r")
+            terminal.expect("Login failed; try again")
         terminal.expect("Password of alice at 127.0.0.1: ")
         terminal.type(f"{SECRET}\r")
         terminal.expect("there")
         assert terminal.process.wait(PATIENCE) == 0
         assert SECRET not in terminal.seen
+    with Terminal(address, "ls", cwd=place) as terminal:
+        for _ in range(3):
+            terminal.expect("Password of alice at 127.0.0.1: ")
+            terminal.type("wrong\r")
+        terminal.expect(r"Login failed\. Check")
+        assert terminal.process.wait(PATIENCE) == 1
     assert SECRET not in "\n".join(server.log)
 
 
@@ -632,5 +641,6 @@ def test_a_prompt_that_is_interrupted_leaves_the_terminal_as_it_was(
         terminal.expect("Password of alice")
         assert not terminal.shows_what_is_typed()
         terminal.type("\x03")
+        terminal.expect(r"127\.0\.0\.1: (\^C)?\r\nftplite-client: ls: interrupted\r\n")
         assert terminal.process.wait(PATIENCE) == 130
         assert terminal.shows_what_is_typed() == before

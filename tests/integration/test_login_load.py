@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import random
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import argon2
@@ -22,33 +20,9 @@ from accounts import (
 )
 from harness import Server, blocking
 from raw import CANCELLED, reset
+from soaks import guessing
 
 MIB = 1 << 20
-FAILURES = 5
-"""Failed logins of one session."""
-
-
-# How alike two distributions are.
-
-
-def difference(one: Sequence[float], other: Sequence[float]) -> float:
-    """How many standard deviations the ranks of two samples lie apart (Mann and Whitney's test)."""
-    ranked = sorted([(value, True) for value in one] + [(value, False) for value in other])
-    ranks = sum(rank for rank, (_, is_one) in enumerate(ranked, 1) if is_one)
-    m, n = len(one), len(other)
-    above = ranks - m * (m + 1) / 2
-    return abs(above - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12)
-
-
-def are_alike(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether the median of each lies between the other's quartiles, and their ranks do not differ."""
-
-    def holds(sample: Sequence[float], median: float) -> bool:
-        first, _, third = statistics.quantiles(sample, n=4)
-        return first <= median <= third
-
-    medians = holds(one, statistics.median(other)) and holds(other, statistics.median(one))
-    return medians and difference(one, other) < 4
 
 
 def test_what_the_comparison_finds() -> None:
@@ -59,48 +33,30 @@ def test_what_the_comparison_finds() -> None:
         return [least + noise.expovariate(1 / 0.001) for _ in range(100)]
 
     for seconds in (0.001, 0.01, 0.1):
-        assert all(are_alike(sample(seconds), sample(seconds)) for _ in range(100))
-    assert not any(are_alike(sample(0.0003), sample(0.01)) for _ in range(100))
-    assert not any(are_alike(sample(0.009), sample(0.01)) for _ in range(100))
-
-
-def _failed_logins(server: Server, *names: str, count: int) -> list[list[float]]:
-    """The seconds that failed logins took, with each name in turn, in sessions of five."""
-    took: list[list[float]] = [[] for _ in names]
-    turns = [(name, times) for _ in range(count) for name, times in zip(names, took, strict=True)]
-    for first in range(0, len(turns), FAILURES):
-        with server.session() as session:
-            for name, times in turns[first : first + FAILURES]:
-                session.send(f"login {name}")
-                session.expect(PASSWORD_REQUIRED)
-                began = time.monotonic()
-                session.send("password wrong")
-                session.expect(LOGIN_FAILED)
-                times.append(time.monotonic() - began)
-            session.expect(TOO_MANY_FAILURES)
-    return took
+        assert all(guessing.are_alike(sample(seconds), sample(seconds)) for _ in range(100))
+    assert not any(guessing.are_alike(sample(0.0003), sample(0.01)) for _ in range(100))
+    assert not any(guessing.are_alike(sample(0.009), sample(0.01)) for _ in range(100))
 
 
 @blocking
 def test_a_wrong_name_takes_as_long_as_a_wrong_password(serve: Callable[..., Server], tmp_path: Path) -> None:
-    dear = argon2.PasswordHasher(time_cost=1, memory_cost=4096, parallelism=1).hash("right")
-    users = write_users(tmp_path / "users", f"alice {dear}", "bob -", f"carol {dear}")
-    server = serve("--users", users)
+    server = serve("--users", guessing.users_file(tmp_path))
     assert not [line for line in server.log if "differ in cost" in line]
-    unknown, known, without = _failed_logins(server, "nobody", "alice", "bob", count=100)
+    unknown, known, without = guessing.failed_logins(server, "nobody", "alice", "bob", count=100)
     assert len(unknown) == len(known) == 100
-    assert are_alike(unknown, known)
-    assert are_alike(unknown, without)
+    assert guessing.are_alike(unknown, known)
+    assert guessing.are_alike(unknown, without)
 
 
 @blocking
 def test_a_difference_that_there_is_would_be_found(serve: Callable[..., Server], tmp_path: Path) -> None:
     """Hashes that differ in cost tell names, of which the log warns."""
-    dear = argon2.PasswordHasher(time_cost=1, memory_cost=16384, parallelism=1).hash("right")
-    users = write_users(tmp_path / "users", f"alice {dear}", f"carol {cheap_hash('right')}")
+    users = write_users(
+        tmp_path / "users", f"alice {guessing.dear_hash(16384)}", f"carol {cheap_hash('right')}"
+    )
     server = serve("--users", users)
     server.logged("#warn.* differ in cost")
-    assert not are_alike(*_failed_logins(server, "nobody", "carol", count=50))
+    assert not guessing.are_alike(*guessing.failed_logins(server, "nobody", "carol", count=50))
 
 
 # Floods.
@@ -158,7 +114,7 @@ def test_logins_that_are_broken_off(costly: Server) -> None:
     """They count as failed, and keep nobody waiting."""
     with costly.session() as session:
         session.send(*["login alice", "password wrong", "abort"] * 50)
-        session.expect(*[PASSWORD_REQUIRED, CANCELLED] * (FAILURES - 1), PASSWORD_REQUIRED)
+        session.expect(*[PASSWORD_REQUIRED, CANCELLED] * (guessing.FAILURES - 1), PASSWORD_REQUIRED)
         session.expect(CANCELLED, TOO_MANY_FAILURES)
         assert session.ended()
     for _ in range(40):

@@ -466,6 +466,28 @@ def test_the_server_stops_while_a_client_is_awaited(serve: Callable[..., Server]
     server.wait_for_end()
 
 
+@blocking
+def test_out_of_descriptors(serve: Callable[..., Server]) -> None:
+    """Whether a connection can be taken in, or not made a data channel of, only its transfer ends."""
+    server = serve("--connect-timeout", "1")
+    (server.root / "f").write_bytes(b"abc")
+    with server.session() as session, server.session() as other:
+        passive_get(session, "f", b"abc")
+        rest = server.descriptors()
+        for spare in (0, 1):
+            token = session.offer("get f", TO_SEND)
+            server.limit_descriptors(server.free_descriptor() + spare)
+            with socket.create_connection(server.address) as data:
+                data.settimeout(PATIENCE)
+                data.sendall(token.encode() + b"\n")
+                session.expect("FAILURE: Limit reached." if spare else TIMED_OUT)
+            assert other.is_answered()
+            server.limit_descriptors(1000)
+        passive_get(session, "f", b"abc")
+        eventually(lambda: server.descriptors() <= rest)
+    server.log[:] = [line for line in server.log if "Could not accept" not in line]
+
+
 # Where the server cannot connect.
 
 HEADER = b"PROXY TCP4 203.0.113.%d 203.0.113.1 50000 2121\r\n"

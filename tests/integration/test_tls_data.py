@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from channels import ITS_HALF, OUR_HALF, TOKEN, Begin, active, complete, passive
 from harness import BIG, Server, blocking, eventually, make_big, names_in
 from pki import server_files, stranger, trusting
 from raw import (
@@ -31,13 +32,6 @@ from raw import (
     reset,
 )
 
-OURS, ITS = "0123456789abcdef", "fedcba9876543210"
-TOKEN = f"Data channel token: {OURS}{ITS}"
-OUR_HALF, ITS_HALF = f"Data channel token: {OURS}\n".encode(), f"Data channel token: {ITS}\n".encode()
-
-Begin = Callable[..., contextlib.AbstractContextManager[socket.socket]]
-"""Steps 1 to 4 of a transfer: command, answer and fields to a data channel on which only data comes."""
-
 
 @pytest.fixture
 def inside(secure: Server) -> Iterator[Session]:
@@ -50,34 +44,7 @@ def inside(secure: Server) -> Iterator[Session]:
     eventually(lambda: secure.descriptors() <= rest)
 
 
-@contextlib.contextmanager
-def active(session: Session, command: str, answer: str, *fields: str) -> Iterator[ssl.SSLSocket]:
-    """The server connects, and is TLS's server all the same."""
-    with session.wrap(session.begin(command, answer, TOKEN, *fields)) as data:
-        data.sendall(OUR_HALF)
-        told = b""
-        while len(told) < len(ITS_HALF):
-            told += data.recv(len(ITS_HALF) - len(told))
-        assert told == ITS_HALF
-        yield data
-
-
-@contextlib.contextmanager
-def passive(session: Session, command: str, answer: str, *fields: str) -> Iterator[socket.socket]:
-    """The client connects."""
-    with session.join(session.offer(command, answer, *fields)) as data:
-        assert not data._unread  # what comes next is read from the socket
-        yield data.socket
-
-
 both = pytest.mark.parametrize("begin", [active, passive])
-
-
-def complete(session: Session, name: str, size: int | None, phrase: str = TRANSFERRED) -> None:
-    """The end of what the server has sent."""
-    session.expect(*([] if size is None else [f"File size: {size} bytes"]), f"Transfer complete: {name}")
-    session.send(f"Transfer complete: {name}")
-    session.expect(phrase)
 
 
 # What it does.
@@ -276,61 +243,51 @@ def test_a_data_channel_is_no_session(serve: Callable[..., Server], tmp_path: Pa
 # How it ends.
 
 
+def cut_in_a_record(data: socket.socket) -> None:
+    """End TCP's stream when one has begun."""
+    socket.socket.send(data, b"\x17\x03\x03\x00")
+    cut(data)
+
+
+def tamper(data: socket.socket) -> None:
+    """Put in a record that was not sealed by the client."""
+    socket.socket.send(data, b"\x17\x03\x03\x00\x20" + bytes(32))
+
+
+BREAKS: dict[str, tuple[Callable[[socket.socket], object], str]] = {
+    "cut": (cut, LOST),
+    "record": (cut_in_a_record, LOST),
+    "tampered": (tamper, LOST),
+    "reset": (reset, LOST),
+    "stalls": (lambda data: None, TIMED_OUT),
+}
+"""What is done to the channel of a put, and what that ends with."""
+
+
 @both
 @blocking
-def test_a_put_that_is_cut(secure: Server, inside: Session, begin: Begin) -> None:
+def test_puts_that_break_off(secure: Server, begin: Begin) -> None:
     """All bytes have come, and the completion too; but anybody between can end TCP's stream."""
-    with begin(inside, "put f", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"123456789")
-        inside.send("Transfer complete: f")
-        cut(data)
-        inside.expect(LOST)
-        assert is_dropped(data)
-    assert (secure.root / "f").read_bytes() == b"small"
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_that_is_cut_in_a_record(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"1234")
-        socket.socket.send(data, b"\x17\x03\x03\x00")  # the beginning of one
-        inside.send("Transfer complete: new")
-        cut(data)
-        inside.expect(LOST)
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_with_a_record_that_was_tampered_with(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"1234")
-        socket.socket.send(data, b"\x17\x03\x03\x00\x20" + bytes(32))
-        inside.expect(LOST)
-        assert is_dropped(data)
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_that_is_reset(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"123456789")
-        reset(data)
-        inside.expect(LOST)
-    assert names_in(secure.root) == ["big", "f"]
-
-
-@both
-@blocking
-def test_a_put_that_stalls(secure: Server, inside: Session, begin: Begin) -> None:
-    with begin(inside, "put new", TO_RECEIVE, "File size: 9 bytes") as data:
-        data.sendall(b"1234")
-        inside.expect(TIMED_OUT)
-        assert is_dropped(data)
-    assert names_in(secure.root) == ["big", "f"]
+    for how in BREAKS:
+        (secure.root / how).write_bytes(b"old")
+    with contextlib.ExitStack() as opened:
+        broken = []
+        for how, (break_it, _) in BREAKS.items():  # all at once: each takes a second
+            session = opened.enter_context(secure.session())
+            session.starttls(trusting())
+            data = opened.enter_context(begin(session, f"put {how}", TO_RECEIVE, "File size: 9 bytes"))
+            data.sendall(b"1234" if how == "stalls" else b"123456789")
+            if how != "stalls":
+                session.send(f"Transfer complete: {how}")
+            break_it(data)
+            broken.append((how, session, data))
+        for how, session, data in broken:
+            session.expect(BREAKS[how][1])
+            assert data.fileno() < 0 or is_dropped(data), how
+            assert session.is_answered()
+    for how in BREAKS:
+        assert (secure.root / how).read_bytes() == b"old"
+    assert names_in(secure.root) == sorted(["big", "f", *BREAKS])
 
 
 @both
@@ -372,15 +329,25 @@ def test_a_get_of_a_server_that_is_killed(serve: Callable[..., Server], tmp_path
             session.rest()
 
 
-@both
 @blocking
-def test_a_receiver_that_stops_reading(secure: Server, inside: Session, begin: Begin) -> None:
+def test_receivers_that_stop_reading_or_break_off(secure: Server) -> None:
     memory = secure.memory()
-    with begin(inside, "get big", TO_SEND) as data:
-        inside.expect(f"File size: {BIG} bytes")
-        assert data.recv(1000)
-        inside.expect(TIMED_OUT)
-        assert secure.memory() < memory + (8 << 20)
+    with contextlib.ExitStack() as opened:
+        stopped = []
+        for begin in (active, passive):
+            for ends_with in (TIMED_OUT, LOST):
+                session = opened.enter_context(secure.session())
+                session.starttls(trusting())
+                data = opened.enter_context(begin(session, "get big", TO_SEND))
+                session.expect(f"File size: {BIG} bytes")
+                assert data.recv(1000)
+                if ends_with == LOST:
+                    reset(data)
+                stopped.append((session, ends_with))
+        for session, ends_with in stopped:
+            session.expect(ends_with)
+            assert session.is_answered()
+        assert secure.memory() < memory + (16 << 20)
 
 
 @both
@@ -393,16 +360,6 @@ def test_a_receiver_that_sends(inside: Session, begin: Begin) -> None:
         statuses = []
         while not statuses or not statuses[-1].startswith(("ERROR", "SUCCESS")):
             statuses.append(inside.line())
-
-
-@both
-@blocking
-def test_a_receiver_whose_data_channel_breaks(inside: Session, begin: Begin) -> None:
-    with begin(inside, "get big", TO_SEND) as data:
-        inside.expect(f"File size: {BIG} bytes")
-        assert data.recv(1000)
-        reset(data)
-        inside.expect(LOST)
 
 
 @blocking

@@ -115,6 +115,7 @@ class MemorySession:
         self.auto_ways = ["active", "passive"]
         self.secured: Secured | None = None
         self.user: str | None = None
+        self.may_log_in = False
 
     async def try_way(self, way: str) -> None:
         self.calls.append(("try_way", way))
@@ -346,6 +347,8 @@ class ShellCase(SynchronousTestCase):
         self.addCleanup(os.close, self.errors)
         self.tree = MemoryTree({"a.txt": b"12345", "my file": b"", "dir/b.txt": b"b"})
         self.sessions: list[MemorySession] = []
+        self.session_state: dict[str, Any] = {}
+        """What sessions have that is not as by default."""
         self.unreachable: FTPLiteError | None = None
         self.breaks: list[Exception] = []
         self.source = os.open(os.devnull, os.O_RDONLY)
@@ -356,8 +359,11 @@ class ShellCase(SynchronousTestCase):
     async def connect(self) -> Any:
         if self.unreachable is not None:
             raise self.unreachable
-        self.sessions.append(MemorySession(self.tree, self.breaks))
-        return self.sessions[-1]
+        session = MemorySession(self.tree, self.breaks)
+        for name, value in self.session_state.items():
+            setattr(session, name, value)
+        self.sessions.append(session)
+        return session
 
     def shell(self, mode: Mode) -> Shell:
         console = Console(InlineWorkers(), source=self.source, output=self.output, errors=self.errors)

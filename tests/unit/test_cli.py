@@ -185,6 +185,17 @@ class StatusTests(SynchronousTestCase):
         for each in errors.ERRORS.values():
             assert status_of(each()) == 3
 
+    def test_why_there_is_no_session(self) -> None:
+        for cause, status in (
+            (errors.LoginFailed(), 1), (errors.LocalFileTrouble(), 4),
+            (errors.LimitReached(), 1), (errors.NotSupported(), 1),
+            (errors.ConnectionRefused(), 3), (errors.CertificateRefused(), 3),
+            (errors.EncryptionRequired("It offers no TLS."), 3),
+        ):  # fmt: skip
+            error = Unreachable()
+            error.__cause__ = cause
+            assert status_of(error) == status
+
     def test_the_rest(self) -> None:
         for error, status in (
             (None, 0), (errors.ProtocolViolation(), 3), (errors.LocalFileTrouble(), 4), (BadUsage(), 2),

@@ -95,9 +95,21 @@ class CredentialsTests(SynchronousTestCase):
         credentials = self.credentials(typed="typed")
         assert self.secret(credentials) == self.secret(credentials) == "typed"
         assert len(self.asked) == 1
-        credentials.forget()
+        assert credentials.forget()
         assert self.secret(credentials) == "typed"
         assert len(self.asked) == 2
+
+    def test_nobody_typed_what_was_found(self) -> None:
+        os.environ[VARIABLE] = "wrong"
+        credentials = self.credentials(typed="typed")
+        assert self.secret(credentials) == "wrong"
+        assert not credentials.forget()
+        assert self.secret(credentials) == "typed"
+
+    def test_nothing_was_typed(self) -> None:
+        login = self.login(self.credentials(typed=""))
+        assert login is not None
+        self.failureResultOf(Deferred.fromCoroutine(login.secret()), BadUsage)
 
     def test_nobody(self) -> None:
         assert self.login(self.credentials(None)) is None
@@ -143,6 +155,16 @@ class CredentialsTests(SynchronousTestCase):
         assert read_password(str(path)) == " x y "
         with pytest.raises(LocalFileTrouble, match="missing: No such file"):
             read_password(str(self.home / "missing"))
+
+    def test_a_file_that_others_can_read(self) -> None:
+        path = self.home / "password"
+        path.write_text(SECRET)
+        for mode, count in ((0o600, 0), (0o640, 1), (0o604, 1)):
+            path.chmod(mode)
+            told: list[str] = []
+            assert read_password(str(path), told.append) == SECRET
+            assert len(told) == count
+            assert SECRET not in "".join(told)
 
     def test_it_is_not_shown(self) -> None:
         assert SECRET not in repr(Login("alice", SECRET))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
-from tests.unit.shell_case import MemorySession, ShellCase
+from tests.unit.shell_case import ShellCase
 from twisted_ftplite.client.services import Secured
 from twisted_ftplite.errors import (
     CertificateRefused,
@@ -13,8 +12,10 @@ from twisted_ftplite.errors import (
     ConnectionRefused,
     ConnectionTimedOut,
     FTPLiteError,
+    LoginRequired,
     PermissionDenied,
     PortNotAllowed,
+    StorageFailed,
 )
 from twisted_ftplite.flow.handshake import TLSSide
 
@@ -25,13 +26,6 @@ class DoctorTests(ShellCase):
     def setUp(self) -> None:
         super().setUp()
         self.tree.features |= {"passive": (), "token": ()}
-        self.session: dict[str, Any] = {}
-
-    async def connect(self) -> MemorySession:
-        session: MemorySession = await super().connect()
-        for name, value in self.session.items():
-            setattr(session, name, value)
-        return session
 
     def doctor(self, status: int = 0) -> dict[str, str]:
         """What stands behind each word."""
@@ -60,7 +54,7 @@ class DoctorTests(ShellCase):
     def test_tls_and_a_login(self) -> None:
         side = TLSSide(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), False)
         secured = Secured(side, True, "TLSv1.3", "TLS_AES_128_GCM_SHA256", PRINT, "its fingerprint was given")
-        self.session = {"secured": secured, "user": "alice"}
+        self.session_state = {"secured": secured, "user": "alice"}
         told = self.doctor()
         assert told["TLS"] == (
             f"TLSv1.3, TLS_AES_128_GCM_SHA256, certificate {PRINT}: its fingerprint was given"
@@ -69,6 +63,7 @@ class DoctorTests(ShellCase):
 
     def test_logins_are_there(self) -> None:
         self.tree.features["login"] = ()
+        self.session_state = {"may_log_in": True}
         assert "--user" in self.doctor()["login"]
 
     def test_the_firewall_rule_that_is_missing(self) -> None:
@@ -77,8 +72,11 @@ class DoctorTests(ShellCase):
             told = self.doctor()
             assert "let 192.0.2.2 in to all TCP ports from 1024 of 192.0.2.1" in told["active"]
             assert "--data-ports" in told["active"]
-            assert told["auto"] == "takes passive after 3 s; --data passive does so at once"
-        self.session = {"data_ports": (5000, 5010)}
+            assert (
+                told["auto"]
+                == "takes passive when active has failed, at most 3 s later; --data passive takes it at once"
+            )
+        self.session_state = {"data_ports": (5000, 5010)}
         assert "in to TCP ports 5000-5010 of 192.0.2.1" in self.doctor()["active"]
 
     def test_ports_that_the_server_refuses(self) -> None:
@@ -105,5 +103,30 @@ class DoctorTests(ShellCase):
         assert self.complained() == []
 
     def test_what_cannot_be_tried(self) -> None:
+        self.fail(active=StorageFailed(), passive=StorageFailed())
+        told = self.doctor(3)
+        assert told["active"] == told["passive"] == "cannot be tried: Storage failed"
+
+    def test_whoever_may_not_list_cannot_try(self) -> None:
         self.fail(active=PermissionDenied(), passive=PermissionDenied())
-        assert self.doctor(1)["active"] == "cannot be tried: Permission denied"
+        told = self.doctor()
+        assert told["active"] == "cannot be tried without the permission to list"
+        assert told["passive"] == "cannot be tried without the permission to list"
+        assert told["auto"] == "tries active first"
+        del self.tree.features["passive"]
+        told = self.doctor()
+        assert told["passive"] == "does not work: Not supported. The server does not offer it"
+        assert told["auto"] == "takes active: there is no other"
+
+    def test_who_has_to_log_in_cannot_try(self) -> None:
+        self.tree.features["login"] = ()
+        self.session_state = {"may_log_in": True}
+        self.fail(active=LoginRequired(), passive=LoginRequired())
+        told = self.doctor(1)
+        assert told["active"] == "cannot be tried without a login; --user NAME logs in"
+        assert told["auto"] == "tries active first"
+
+    def test_who_shows_a_certificate(self) -> None:
+        self.tree.features["login"] = ()
+        self.session_state = {"may_log_in": False}
+        assert self.doctor()["login"] == "by the certificate of this side, if it names a user of the server"

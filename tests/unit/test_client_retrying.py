@@ -20,6 +20,7 @@ from twisted_ftplite.errors import (
     FileNotFound,
     FTPLiteError,
     InternalError,
+    LimitReached,
     LocalFileTrouble,
     ProtocolViolation,
     ServerShuttingDown,
@@ -141,10 +142,12 @@ def test_the_delays() -> None:
 
 
 def test_a_reconnect_that_fails_is_a_try() -> None:
-    passing = [ConnectionRefused(), ConnectionTimedOut(), TooManyConnections(), ServerShuttingDown()]
+    passing = [ConnectionRefused(), ConnectionTimedOut(), TooManyConnections(), LimitReached()]
     trial = Trial([None, *passing, None], [broken(), None])
     assert trial.wait() == "done"
     assert len(trial.remarks) == 5
+    trial = Trial([None, ServerShuttingDown(), None], [broken(), None])
+    assert trial.wait() == "done"
     trial = Trial([None, *(ConnectionRefused() for _ in range(5))], [broken()])
     assert isinstance(trial.wait(), ConnectionRefused)
     assert trial.asked == [(0, False)]

@@ -20,6 +20,7 @@ from twisted_ftplite.errors import (
     ConnectionLost,
     ConnectionRefused,
     ConnectionTimedOut,
+    FileExists,
     FileNotFound,
     OffsetNotValid,
     PermissionDenied,
@@ -203,8 +204,23 @@ class PatternTests(TransferCase):
         assert self.complained() == [
             "ftplite-client: line 1: a.txt: File not found. See with ls what is there.",
             "ftplite-client: line 1: b.txt: Permission denied. The server's user may not do that, or it"
-            " serves read-only.",
+            " serves only reading, or only storing.",
         ]
+
+    def test_what_is_not_permitted(self) -> None:
+        for state, remedy in (
+            ({"user": "al\x1bice"}, r"Those who run the server can permit it to al\x1bice."),
+            ({"may_log_in": True}, "More may be permitted to who logs in, with --user NAME."),
+        ):
+            self.session_state = state
+            self.breaks = [PermissionDenied()]
+            assert self.one("put", "streams/output", "x") == 1
+            assert self.complained()[-1].endswith(f"Permission denied. {remedy}")
+
+    def test_what_may_not_be_replaced(self) -> None:
+        self.breaks = [FileExists()]
+        assert self.one("put", "streams/output", "dir/") == 1
+        assert "choose another name, or end NAME with /" in self.complained()[-1]
 
     def test_a_lost_connection_does(self) -> None:
         self.preferences = Preferences(retries=0)

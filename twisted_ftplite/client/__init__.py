@@ -10,18 +10,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..protocol.listing import Row
     from ..storage.interface import Entry
+    from .credentials import Login
     from .description import Description
     from .retrying import Retrying
     from .session import Session, connect
     from .speed import Speed
+    from .trust import TLS
     from .wishes import DEFAULT, Transfer
 
-__all__ = ["DEFAULT", "Description", "Entry", "Retrying", "Row", "Session", "Speed", "Transfer", "connect"]
+__all__ = [
+    "DEFAULT",
+    "TLS",
+    "Description",
+    "Entry",
+    "Login",
+    "Retrying",
+    "Row",
+    "Session",
+    "Speed",
+    "Transfer",
+    "connect",
+]
 
 _HOMES = {
     "DEFAULT": "twisted_ftplite.client.wishes",
+    "TLS": "twisted_ftplite.client.trust",
     "Description": "twisted_ftplite.client.description",
     "Entry": "twisted_ftplite.storage.interface",
+    "Login": "twisted_ftplite.client.credentials",
     "Retrying": "twisted_ftplite.client.retrying",
     "Row": "twisted_ftplite.protocol.listing",
     "Session": "twisted_ftplite.client.session",

@@ -36,8 +36,10 @@ class Questions:
         self._path = path
         self._stopped = False
         self._lock = threading.Lock()  # of what follows, until it is done
-        self._before: tuple[int, list[Any]] | None = None
-        """The terminal and how it was, while it does not show what is typed."""
+        self._open: int | None = None
+        """The terminal, while it has a question without an end of line behind it."""
+        self._before: list[Any] | None = None
+        """How it was, while it does not show what is typed."""
 
     def available(self) -> bool:
         """Whether there is a terminal, and somebody may look at it: standard error goes to one too."""
@@ -55,13 +57,16 @@ class Questions:
         return answer.strip().lower() in ("y", "yes")
 
     async def secret(self, question: str) -> str:
-        """What was typed, unseen; the same."""
+        """What was typed, unseen; empty also where the end of all was.  The same."""
         return await self._put(_lines(question), shown=False)
 
     def stop(self) -> None:
-        """Nobody wants the answer any more; the terminal shows again what is typed.  From any thread."""
+        """Nobody wants the answer any more; the terminal shows again what is typed, on a new line.
+
+        From any thread.
+        """
         self._stopped = True
-        self._show()
+        self._end_question()
 
     async def _put(self, question: str, *, shown: bool) -> str:
         self._stopped = False
@@ -77,16 +82,18 @@ class Questions:
         except OSError as error:
             raise LocalFileTrouble(f"{self._path}: {error.strerror}", error) from error
         try:
-            if not shown:
-                self._hide(terminal)
+            with self._lock:
+                if not shown:
+                    self._hide(terminal)
+                self._open = terminal
             os.write(terminal, question.encode("utf-8", "backslashreplace"))
             answer = self._answer(terminal)
-            if not shown or not (answer or b"").endswith(b"\n"):
-                os.write(terminal, b"\n")
+            if shown and (answer or b"").endswith(b"\n"):
+                self._open = None
         except (OSError, termios.error) as error:
             raise LocalFileTrouble(f"{self._path}: it is no terminal any more") from error
         finally:
-            self._show()
+            self._end_question()
             os.close(terminal)
         return None if answer is None else answer.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
 
@@ -105,18 +112,21 @@ class Questions:
         return None
 
     def _hide(self, terminal: int) -> None:
-        before = termios.tcgetattr(terminal)
-        self._before = terminal, before
-        hidden = list(before)
+        self._before = termios.tcgetattr(terminal)
+        hidden = list(self._before)
         hidden[_ECHO] &= ~termios.ECHO
         termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden)
 
-    def _show(self) -> None:
+    def _end_question(self) -> None:
         with self._lock:
+            terminal, self._open = self._open, None
             before, self._before = self._before, None
-            if before is not None:
-                with suppress(termios.error):
-                    termios.tcsetattr(before[0], termios.TCSANOW, before[1])
+            if terminal is None:
+                return
+            with suppress(OSError, termios.error):
+                if before is not None:
+                    termios.tcsetattr(terminal, termios.TCSANOW, before)
+                os.write(terminal, b"\n")
 
 
 def _lines(question: str) -> str:

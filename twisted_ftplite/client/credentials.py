@@ -7,6 +7,7 @@ it is installed, and what a person types.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from netrc import NetrcParseError, netrc
@@ -59,19 +60,23 @@ class Credentials:
         password_file: str | None,
         workers: Workers,
         ask: Callable[[str], Awaitable[str]] | None = None,
+        warn: Callable[[str], None] | None = None,
         *,
         insecure: bool = False,
     ) -> None:
         """``user`` is None where nobody was named; ``ask`` lets a person type what nobody sees, and is
-        None where there is no person.
+        None where there is no person.  ``warn`` is told for people, in a line and in any thread, what
+        they better changed.
         """
         self._host = host
         self._user = user
         self._file = password_file
         self._workers = workers
         self._ask = ask
+        self._warn = warn
         self._insecure = insecure
         self._password: str | None = None
+        self._typed = False
 
     async def login(self) -> Login | None:
         """Who to be; None for nobody: no name was given, and ``~/.netrc`` has none for this host.
@@ -88,9 +93,10 @@ class Credentials:
             return None
         return Login(name, password, self._insecure, optional=True)
 
-    def forget(self) -> None:
-        """The password was wrong: find another."""
-        self._password = None
+    def forget(self) -> bool:
+        """The password was wrong: find another.  Whether a person typed it, who may know better."""
+        self._password, typed, self._typed = None, self._typed, False
+        return typed
 
     async def _tell(self) -> str:
         """Raises `BadUsage` where there is no password to be had, and `LocalFileTrouble`."""
@@ -98,7 +104,10 @@ class Credentials:
         if self._password is None:
             self._password = await shielded(self._workers.run(self._find, self._user))
         if self._password is None and self._ask is not None:
-            self._password = await self._ask(f"Password of {escape(self._user)} at {escape(self._host)}: ")
+            typed = await self._ask(f"Password of {escape(self._user)} at {escape(self._host)}: ")
+            if not typed:
+                raise BadUsage("no password was typed")
+            self._password, self._typed = typed, True
         if self._password is None:
             raise BadUsage(f"no password for {escape(self._user)}: name a --password-file, or set {VARIABLE}")
         return self._password
@@ -106,17 +115,23 @@ class Credentials:
     def _find(self, user: str) -> str | None:
         """Blocking: where no person is asked."""
         if self._file is not None:
-            return read_password(self._file)
+            return read_password(self._file, self._warn)
         told = os.environ.pop(VARIABLE, None)  # what this program starts need not know
         if told is not None:
             return told
         return _from_netrc(self._host, user)[1] or _from_keyring(self._host, user)
 
 
-def read_password(path: str) -> str:
-    """The first line of a file.  Raises `LocalFileTrouble`, also where it is empty or no text."""
+def read_password(path: str, warn: Callable[[str], None] | None = None) -> str:
+    """The first line of a file.  Raises `LocalFileTrouble`, also where it is empty or no text.
+
+    ``warn`` hears it where others can read the file.
+    """
     with about(path), open(path, "rb") as file:
         line = file.readline(_LONGEST + 1)
+        mode = os.fstat(file.fileno()).st_mode
+    if warn is not None and stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        warn(f"{path}: others can read the password in it; chmod 600 keeps it from them")
     try:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:

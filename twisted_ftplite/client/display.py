@@ -16,6 +16,7 @@ _SPEAKS_OTHERWISE = "Is it an FTPLite server, and not much older or newer than t
 _TRY_AGAIN = "Try again."
 _WHO = "Say who you are with --user NAME."
 _LOGIN = "Check name and password."
+_READ_ONLY = "The server's user may not do that, or it serves only reading, or only storing."
 _ENCRYPTION = "The server wants TLS for that, and offers none here; ask who runs it."
 
 _WHEN_CONNECTING: dict[type[Exception], str] = {
@@ -29,12 +30,12 @@ _WHEN_CONNECTING: dict[type[Exception], str] = {
     errors.LoginFailed: _LOGIN,
     errors.TooManyFailures: f"Try again later. {_LOGIN}",
     errors.EncryptionRequired: _ENCRYPTION,
+    errors.LimitReached: "End sessions of yours that are not needed, or try again later.",
 }
 
 _WHEN_COMMANDING: dict[type[Exception], str] = {
     errors.FileNotFound: "See with ls what is there.",
     errors.NotADirectory: "See with ls what is there.",
-    errors.PermissionDenied: "The server's user may not do that, or it serves read-only.",
     errors.IsADirectory: "Name a file.",
     errors.NotARegularFile: "Only regular files can be moved.",
     errors.NameNotAllowed: "Choose another name.",
@@ -70,6 +71,8 @@ _WHEN_COMMANDING: dict[type[Exception], str] = {
 _OF_VERB: dict[str, dict[type[Exception], str]] = {
     "put": {
         errors.IsADirectory: "Name a file, or end NAME with / to store it in there.",
+        errors.FileExists: "You may replace nothing there; choose another name, or end NAME with / where it"
+        " is a directory to store it in.",
         errors.OffsetNotValid: "The server has other bytes of it than it said; without -c it is sent anew.",
     },
     "get": {
@@ -116,21 +119,34 @@ def _escape_one(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
 
 
-def describe(error: Exception, *, connecting: bool = False, verb: str = "", hint: str = "") -> str:
+def describe(
+    error: Exception, *, connecting: bool = False, verb: str = "", hint: str = "", denied: str = _READ_ONLY
+) -> str:
     """What happened and how to mend it; text of a peer is escaped.
 
-    ``verb`` is what was being done, and ``hint`` the remedy where that broke off.
+    ``verb`` is what was being done, ``hint`` the remedy where that broke off, and ``denied`` the one where
+    it is not permitted.
     """
     broke = bool(hint) and isinstance(error, (*BROKEN_OFF, Interrupted))
     if not isinstance(error, errors.FTPLiteError):
         return escape(str(error) or type(error).__name__) + (f"; {hint}" if broke else "")
     # Nobody answered: the detail is this machine's own reason, and a name that is not known was not refused.
     unanswered = connecting and isinstance(error, errors.ConnectionRefused)
-    said = escape(error.detail if unanswered and error.detail else str(error))
+    # What the server says behind this phrase is for people who type its protocol.
+    told = error.phrase if isinstance(error, errors.LoginRequired) else str(error)
+    said = escape(error.detail if unanswered and error.detail else told)
     if broke:
         return f"{said.removesuffix('.')}; {hint}"
-    remedy = _remedy(error, connecting, verb)
+    refused = isinstance(error, errors.PermissionDenied) and not connecting
+    remedy = denied if refused else _remedy(error, connecting, verb)
     return f"{said}{'' if said.endswith('.') else '.'} {remedy}" if remedy else said
+
+
+def when_denied(user: str | None, *, may_log_in: bool) -> str:
+    """What to do where the server does not permit something to ``user``; None is nobody, or not by name."""
+    if user is not None:
+        return f"Those who run the server can permit it to {escape(user)}."
+    return "More may be permitted to who logs in, with --user NAME." if may_log_in else _READ_ONLY
 
 
 def _remedy(error: errors.FTPLiteError, connecting: bool, verb: str) -> str:

@@ -10,7 +10,9 @@ from ..errors import (
     ConnectionRefused,
     ConnectionTimedOut,
     FTPLiteError,
+    LoginRequired,
     NotSupported,
+    PermissionDenied,
     PortNotAllowed,
 )
 from .display import escape
@@ -33,21 +35,16 @@ async def doctor(shell: Shell, call: Call) -> None:
     await _tell(shell, "reached", f"{server} from {local}")
     await _tell(shell, "TLS", _describe_tls(session))
     await _tell(shell, "login", await _describe_login(session))
-    works: list[str] = []
-    errors: list[FTPLiteError] = []
+    errors: dict[str, FTPLiteError | None] = {}
     order = await _order(session)
     for way in _WAYS:
         session = await shell.session(again=True)
-        error = await _try(session, way)
-        if error is None:
-            works.append(way)
-            await _tell(shell, way, f"works: {_does(way)} for data")
-        else:
-            errors.append(error)
-            await _tell(shell, way, _explain(session, way, error))
-    await _tell(shell, "auto", _choice(order, works))
-    if not works:
-        raise Reported(errors[0])
+        error = errors[way] = await _try(session, way)
+        works = f"works: {_does(way)} for data"
+        await _tell(shell, way, works if error is None else _explain(session, way, error))
+    await _tell(shell, "auto", _choice(order, errors))
+    if not any(error is None or isinstance(error, PermissionDenied) for error in errors.values()):
+        raise Reported(next(filter(None, errors.values())))
 
 
 async def _tell(shell: Shell, what: str, text: str) -> None:
@@ -64,8 +61,10 @@ def _describe_tls(session: Session) -> str:
 async def _describe_login(session: Session) -> str:
     if session.user is not None:
         return f"as {session.user}"
-    if "login" in await session.offered():
+    if session.may_log_in:
         return "by no name; --user NAME logs in"
+    if "login" in await session.offered():
+        return "by the certificate of this side, if it names a user of the server"
     return "none: the server knows no logins"
 
 
@@ -93,9 +92,13 @@ def _explain(session: Session, way: str, error: FTPLiteError) -> str:
     said = str(error).removesuffix(".")
     if isinstance(error, CertificateRefused | NotSupported):
         return f"does not work: {said}"
-    local, server = session.ends
+    if isinstance(error, PermissionDenied):
+        return "cannot be tried without the permission to list"
+    if isinstance(error, LoginRequired):
+        return "cannot be tried without a login; --user NAME logs in"
     if not isinstance(error, (*_NO_CONNECTION, PortNotAllowed)):
         return f"cannot be tried: {said}"
+    local, server = session.ends
     if way == "passive":
         return (
             f"does not work: {said}. Further connections from {local} to the same port of {server} must be"
@@ -107,15 +110,20 @@ def _explain(session: Session, way: str, error: FTPLiteError) -> str:
     ports = f"TCP ports {first}-{last}" if first else "all TCP ports from 1024"
     few = "" if first else " (for fewer, name a range with --data-ports)"
     return (
-        f"does not work: {said}. A firewall must let {server} in to {ports} of {local}{few}; where {local} is"
-        " an address behind NAT, it cannot work"
+        f"does not work: {said}. A firewall must let {server} in to {ports} of {local}{few}; through NAT"
+        " or a port mapping it may never work"
     )
 
 
-def _choice(order: list[str], works: list[str]) -> str:
-    choice = next((way for way in order if way in works), None)
-    if choice is None:
-        return "has nothing to choose: no way works"
+def _choice(order: list[str], errors: dict[str, FTPLiteError | None]) -> str:
+    """What ``auto`` comes to, where the ways ended so; None is that it works."""
+    choice = next((way for way in order if errors[way] is None), None)
     if choice == order[0]:
         return f"takes {choice}"
-    return f"takes {choice} after 3 s; --data {choice} does so at once"
+    if choice is not None:
+        return (
+            f"takes {choice} when {order[0]} has failed, at most 3 s later; --data {choice} takes it at once"
+        )
+    if any(isinstance(error, PermissionDenied | LoginRequired) for error in errors.values()):
+        return f"tries {order[0]} first" if order[1:] else f"takes {order[0]}: there is no other"
+    return "has nothing to choose: no way works"

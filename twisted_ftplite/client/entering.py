@@ -86,6 +86,7 @@ async def _turn_to_tls(turns: Turns, trust: Trust, *, starttls: bool) -> None:
         _cipher(sock),
         fingerprint(certificate),
         trust.basis.value,
+        trust.shows,
     )
     try:
         await shielded(services.workers.run(trust.accept, certificate))

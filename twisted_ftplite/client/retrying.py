@@ -14,6 +14,7 @@ from ..errors import (
     ConnectionRefused,
     ConnectionTimedOut,
     FTPLiteError,
+    LimitReached,
     ServerShuttingDown,
     TooManyConnections,
 )
@@ -34,7 +35,14 @@ JITTER = 0.25
 
 RETRIES = 5
 
-_PASSING = (ConnectionRefused, ConnectionLost, ConnectionTimedOut, TooManyConnections, ServerShuttingDown)
+_PASSING = (
+    ConnectionRefused,
+    ConnectionLost,
+    ConnectionTimedOut,
+    TooManyConnections,
+    LimitReached,  # of sessions of this user, while the server has not noticed that the last one is gone
+    ServerShuttingDown,
+)
 
 
 class Retrying:
@@ -66,8 +74,9 @@ class Retrying:
         It is called again, to go on, where it raised `ConnectionLost`, `ConnectionTimedOut` or
         `ServerShuttingDown` after its command had begun; on the same session where that lives and the
         server has answered.  What ``connect`` raises the first time ends it; later, `ConnectionRefused`,
-        `ConnectionLost`, `ConnectionTimedOut`, `TooManyConnections` and `ServerShuttingDown`, also as the
-        cause of an `Unreachable`, count as tries.  Everything else ends it at once, as does cancelling.
+        `ConnectionLost`, `ConnectionTimedOut`, `TooManyConnections`, `LimitReached` and
+        `ServerShuttingDown`, also as the cause of an `Unreachable`, count as tries.  Everything else ends it
+        at once, as does cancelling.
         """
         session = await self._connect()
         tries, resume = 0, False

@@ -55,6 +55,9 @@ class Secured(NamedTuple):
     trusted: str
     """Why that is believed, for people."""
 
+    showed: bool = False
+    """Whether this side has a certificate of its own to show, which may have logged it in."""
+
 
 @dataclass(slots=True)
 class Services:

@@ -110,6 +110,13 @@ class Session:
         return self._turns.services.user
 
     @property
+    def may_log_in(self) -> bool:
+        """Whether nobody has, by name or certificate, and the server knows logins."""
+        secured = self.secured
+        nobody = self.user is None and not (secured is not None and secured.showed)
+        return nobody and "login" in (self._turns.services.offered or {})
+
+    @property
     def auto_ways(self) -> Texts:
         """What a transfer that may choose would try for its data channel, in this order."""
         return [*ways(self._turns.services, AUTO)]

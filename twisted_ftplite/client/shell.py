@@ -15,7 +15,7 @@ from twisted.python.failure import Failure as Caught
 
 from ..errors import ConnectionLost, Failure, FTPLiteError, LocalFileTrouble
 from ..flow.workers import Workers, shielded
-from .display import describe, escape
+from .display import describe, escape, when_denied
 from .progress import ProgressBar, ProgressLines
 from .retrying import RETRIES, Operation, Retrying
 from .standard import Console, ScriptLines, StandardInput, StandardOutput
@@ -328,13 +328,19 @@ class Shell:
         if isinstance(error, Unreachable):
             self.console.complain(f"{str(error).removesuffix('.')}; {self.hint}" if self.hint else str(error))
         elif isinstance(error, FTPLiteError | BadUsage | Interrupted):
-            self.console.complain(about + describe(error, verb=self._verb, hint=self.hint))
+            said = describe(error, verb=self._verb, hint=self.hint, denied=self._when_denied())
+            self.console.complain(about + said)
         else:
             place = traceback.extract_tb(error.__traceback__)[-1:]
             at = "".join(f" ({os.path.basename(each.filename)}:{each.lineno})" for each in place)
             self.console.complain(
                 f"{about}a fault of this program, please report it: {type(error).__name__}: {error}{at}"
             )
+
+    def _when_denied(self) -> str:
+        session = self._session
+        may_log_in = session is not None and session.may_log_in
+        return when_denied(None if session is None else session.user, may_log_in=may_log_in)
 
     async def _leave(self) -> None:
         """End the session in good form where that takes no long wait."""

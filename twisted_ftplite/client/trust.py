@@ -98,6 +98,11 @@ class Trust:
             )
         return "TLS was asked for, and the server offers none." if self._tls.demanded else ""
 
+    @property
+    def shows(self) -> bool:
+        """Whether this side has a certificate of its own."""
+        return self._tls.certificate is not None
+
     def side(self) -> TLSSide:
         """How to check what answers, made once.  Raises `LocalFileTrouble`."""
         if self._side is None:
@@ -141,7 +146,7 @@ class Trust:
             f" certificate is\n{shown}\nIs that so, and is it to be trusted from now on? [y/N]"
         )
         if not await self._tls.ask(question):
-            raise CertificateRefused("It was not agreed to.", refused.code, certificate)
+            raise CertificateRefused("You did not agree to it.", refused.code, certificate)
         self._believe(Basis.AGREED, shown)
 
     def _believe(self, basis: Basis, *fingerprints: str) -> None:
@@ -210,11 +215,13 @@ def _show(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
     try:
         context.load_cert_chain(certificate, key, no_password)
     except (OSError, ssl.SSLError) as error:
-        raise _trouble(f"{certificate} and {key}" if key else certificate, error) from error
+        alone = "no certificate with its key in it; --client-key names a key of its own"
+        missing = "no certificate, or no key in it" if key else alone
+        raise _trouble(f"{certificate} and {key}" if key else certificate, error, missing) from error
 
 
-def _trouble(name: str, error: OSError) -> LocalFileTrouble:
+def _trouble(name: str, error: OSError, missing: str = "no certificate in it") -> LocalFileTrouble:
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "no certificate in it").replace("_", " ").lower()
+        reason = (error.reason or missing).replace("_", " ").lower()
         return LocalFileTrouble(f"{name}: no PEM file that will do ({reason})")
     return LocalFileTrouble(f"{name}: {error.strerror}")

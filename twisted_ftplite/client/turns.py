@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,7 +12,6 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IAddress, IReactorFromThreads, IReactorTCP
 from twisted.internet.protocol import ClientFactory
-from twisted.python.failure import Failure
 
 from ..errors import (
     ConnectionLost,
@@ -83,11 +83,14 @@ class Turns:
         endpoint = HostnameEndpoint(self._reactor, host, port, limits.connect_timeout)
         try:
             await endpoint.connect(_Factory(self.control))
+        except ConnectTimeout as error:
+            raise ConnectionTimedOut from error
         except ConnectError as error:
-            kind = ConnectionTimedOut if isinstance(error, ConnectTimeout) else ConnectionRefused
-            raise kind(Failure(error).getErrorMessage()) from error
+            number = error.osError
+            said = f"{os.strerror(number)}." if isinstance(number, int) else str(error)
+            raise ConnectionRefused(said) from error
         except DNSLookupError as error:
-            raise ConnectionRefused(str(error)) from error
+            raise ConnectionRefused(f"No address of {host} is known.") from error
         self.control.over.addCallback(self._let_go)
 
     async def greeted(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, LimitReached
 from . import tcp
 
 
@@ -20,12 +20,19 @@ def take_socket(transport: ITCPTransport) -> socket.socket:
 
     The caller owns it, and the protocol hears nothing more.  To be called in a later turn than the one in
     which the transport read: until then the reactor still has to do with it.  Raises `ConnectionLost`, and
-    the transport is aborted, where it has bytes unsent, is closing, or is no TCP connection of our own.
+    the transport is aborted, where it has bytes unsent, is closing, or is no TCP connection of our own;
+    `LimitReached` and the same where no descriptor is left.
     """
     inner = transport.transport if isinstance(transport, ProtocolWrapper) else transport
     if not isinstance(inner, Connection) or not _is_flushed(inner):
         transport.abortConnection()
         raise ConnectionLost
+    taken = inner.socket
+    try:
+        left = socket.socket(taken.family, socket.SOCK_STREAM)  # for Twisted to shut down and close
+    except OSError as error:
+        transport.abortConnection()
+        raise LimitReached("No descriptors left.") from error
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = Protocol()
     else:
@@ -33,8 +40,7 @@ def take_socket(transport: ITCPTransport) -> socket.socket:
     inner.unregisterProducer()
     inner.stopReading()
     inner.stopWriting()
-    taken = inner.socket
-    inner.socket = socket.socket(taken.family, socket.SOCK_STREAM)  # for Twisted to shut down and close
+    inner.socket = left
     inner.fileno = inner.socket.fileno
     inner.connectionLost(Failure(ConnectionDone()))
     return taken

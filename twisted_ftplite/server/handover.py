@@ -85,10 +85,11 @@ class Handover:
 
         def over(result: DataChannel | Failure) -> None:
             if isinstance(result, Failure):
-                if result.check(ConnectionLost, CancelledError) is None:
-                    log.failure("A data channel could not be made", result)
                 self._control.transport.abortConnection()
-                result = Failure(ConnectionLost())
+                if result.check(FTPLiteError) is None:
+                    if result.check(CancelledError) is None:
+                        log.failure("A data channel could not be made", result)
+                    result = Failure(ConnectionLost())
             settle(joined, result)
             self._control.gone()
 

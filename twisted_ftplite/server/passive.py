@@ -78,8 +78,8 @@ class PassiveChannels:
 
 
 def settle(joined: Deferred[DataChannel], result: DataChannel | Failure) -> None:
-    """Give a channel, or why there is none, to who waits for it; close it where nobody does any more."""
+    """Give a channel, or why there is none, to who waits for it; reset it where nobody does any more."""
     if not joined.called:
         joined.callback(result)  # a Failure is an error to it
     elif isinstance(result, DataChannel):
-        result.close()
+        result.reset()

@@ -45,6 +45,8 @@ def _loggable(command: Command) -> str:
     if command.verb.name == "password":
         return "-"
     try:
-        return spell_argument(*command.arguments()) if command.argument is not None else "."
+        name = spell_argument(*command.arguments()) if command.argument is not None else "."
     except FTPLiteError:
         return "-"
+    # A person may have typed his password behind his name.
+    return "-" if command.verb.name == "login" and " " in name else name
