@@ -72,3 +72,13 @@ def test_progress_beside_the_data(server: Server) -> None:
     assert done.stdout == b"abc"
     (line,) = done.stderr.splitlines()
     assert json.loads(line)["done"] is True
+
+
+@blocking
+def test_the_clients_own_limit(server: Server, tmp_path: Path) -> None:
+    (server.root / "big").write_bytes(bytes(2_000_000))
+    done = client(at(server), "--limit-rate", "2M", "get", "big", cwd=tmp_path)
+    assert done.stdout.endswith(b", limited by the client's limit\n")
+    done = client(at(server), "--limit-rate", "2M", "put", "big", "up", cwd=tmp_path)
+    assert done.stdout.endswith(b", limited by the client's limit\n")
+    assert server.logged(r" put up SUCCESS .*, limited by the client's limit$")
