@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .client.asking import Questions
     from .client.prompt import Prompt
-    from .client.session import Session
+    from .client.session import TLS, Session
     from .client.shell import Shell
     from .client.speed import Speed
     from .client.standard import Console
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .flow.workers import Workers
     from .limits import Limits
 
+Ask = Callable[[str], Awaitable[bool]]
 Connect = Callable[[], Coroutine["Deferred[Any]", Any, "Session"]]
 
 EXIT_STATUS: Final[dict[type[BaseException], int]] = {
@@ -197,10 +198,8 @@ def _make_connect(
     """What makes a session with the server, as often as there has to be one."""
     from dataclasses import replace
 
-    from platformdirs import user_state_path
-
     from .client.credentials import Credentials
-    from .client.session import TLS, connect
+    from .client.session import connect
     from .errors import LoginFailed
     from .limits import Limits
 
@@ -219,16 +218,7 @@ def _make_connect(
         console.complain,
         insecure=access.insecure,
     )
-    tls = TLS(
-        access.ca,
-        access.pins,
-        access.certificate,
-        access.key,
-        access.at_once,
-        str(user_state_path("ftplite") / "known_servers"),
-        questions.agrees if asks else None,
-        console.complain,
-    )
+    tls = _tls(config, questions.agrees if asks else None, console)
 
     async def make(tries: int = TRIES) -> Session:
         try:
@@ -251,6 +241,25 @@ def _make_connect(
         return await make(tries - 1)
 
     return make
+
+
+def _tls(config: Config, agrees: Ask | None, console: Console) -> TLS:
+    """Whom to trust, and what to show of oneself."""
+    from platformdirs import user_state_path
+
+    from .client.session import TLS
+
+    access = config.access
+    return TLS(
+        access.ca,
+        access.pins,
+        access.certificate,
+        access.key,
+        access.at_once,
+        str(user_state_path("ftplite") / "known_servers"),
+        agrees,
+        console.complain,
+    )
 
 
 def _tuning(config: Config, limits: Limits) -> Tuning:

@@ -119,6 +119,19 @@ class ProgressLines:
         self._tell(json.dumps(told | more))
 
 
+Shown = ProgressBar | ProgressLines
+"""What shows how a transfer goes."""
+
+
+def choose(
+    name: str, style: str, seconds: Callable[[], float], tell: Callable[[str], None], *, visible: bool
+) -> Shown | None:
+    """What shows a transfer in this style; None: nothing, for a bar that is not ``visible``."""
+    if style == "json":
+        return ProgressLines(name, seconds, tell)
+    return ProgressBar(name) if visible else None
+
+
 def _make() -> Progress:
     from rich.console import Console
     from rich.progress import (

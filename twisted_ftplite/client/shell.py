@@ -16,7 +16,7 @@ from twisted.python.failure import Failure as Caught
 from ..errors import ConnectionLost, Failure, FTPLiteError, LocalFileTrouble
 from ..flow.workers import Workers, shielded
 from .display import describe, escape, when_denied
-from .progress import ProgressBar, ProgressLines
+from .progress import Shown, choose
 from .retrying import RETRIES, Operation, Retrying
 from .standard import Console, ScriptLines, StandardInput, StandardOutput
 from .troubles import BadUsage, Interrupted, Reported, Unreachable
@@ -45,10 +45,6 @@ class Mode(Enum):
 
 Work = Coroutine[Deferred[Any], Any, Exception | None]
 """Something to do that returns what went wrong and was reported, or raises what was not."""
-
-
-Shown = ProgressBar | ProgressLines
-"""What shows how a transfer goes."""
 
 
 class Preferences(NamedTuple):
@@ -202,14 +198,10 @@ class Shell:
 
     def progress(self, name: str, *, to_output: bool = False) -> AbstractContextManager[Shown | None]:
         """What shows how a transfer goes, where a person looks and the data does not go to the same place."""
-        self._bar = None
-        if self.preferences.progress == "json":
-            self._bar = ProgressLines(name, self._clock.seconds, self.console.remark)
-            return self._bar
-        if not self.console.errors_are_terminal or (to_output and self.console.output_is_terminal):
-            return nullcontext()
-        self._bar = ProgressBar(name)
-        return self._bar
+        console, style = self.console, self.preferences.progress
+        visible = console.errors_are_terminal and not (to_output and console.output_is_terminal)
+        self._bar = choose(name, style, self._clock.seconds, console.remark, visible=visible)
+        return self._bar or nullcontext()
 
     # Where commands come from.
 
