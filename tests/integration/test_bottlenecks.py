@@ -165,7 +165,7 @@ async def test_the_servers_disk(tmp_path: Path) -> None:
 
 @in_reactor
 async def test_a_checksum(serve: Callable[..., Server], in_memory: Path) -> None:
-    make(in_memory / "huge", 700 * MB)
+    make(in_memory / "huge", 1100 * MB)
     server = serve(root=in_memory)
     async with session_with(server.address) as session:
         said = long_enough(await session.get("huge", Nowhere(), checksum="sha256"))
@@ -175,7 +175,7 @@ async def test_a_checksum(serve: Callable[..., Server], in_memory: Path) -> None
 
 @in_reactor
 async def test_tls(serve: Callable[..., Server], in_memory: Path, tmp_path: Path) -> None:
-    make(in_memory / "huge", 400 * MB)
+    make(in_memory / "huge", 500 * MB)
     server = serve(*server_files(tmp_path), root=in_memory)
     tls = TLS(authority_file(tmp_path))
     async with session_with(("localhost", server.address[1]), tls=tls) as session:
