@@ -12,7 +12,6 @@ import random
 import re
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,7 +27,7 @@ from harness import OPENLY, Server, own_network, within
 from raw import CANCELLED, Session, reset
 
 from .programs import die_with_parent, eventually
-from .report import CannotRun, Soak
+from .report import CannotRun, Counts, Soak
 
 MOST = 15
 """Failures of a host, from which on it is refused."""
@@ -73,7 +72,7 @@ class Trial:
         line = server.logged("FTPLite serves").string
         self._ports = {":" in host: int(port) for host, port in re.findall(r" (\S+?):(\d+)[, ]", line)}
         self.hosts: list[Host] = []
-        self.counted: Counter[str] = Counter()
+        self.counted = Counts()
 
     def session(self, source: str, *, greeted: bool = True) -> Session:
         """From an address."""
@@ -107,7 +106,7 @@ class Trial:
                 if not host.is_over() and host.chance.random() < 0.3:
                     with self.session(host.source()) as session:
                         log_in(session, "alice")
-                    self.counted["logins that succeeded in between"] += 1
+                    self.counted.add("logins that succeeded in between")
             self.look(host)
 
     def _fail(self, host: Host, times: int) -> None:
@@ -120,11 +119,11 @@ class Trial:
                 host.failures += 1
                 if each == times - 1 and host.chance.random() < 0.3:
                     reset(session.socket)
-                    self.counted["failures that hung up"] += 1
+                    self.counted.add("failures that hung up")
                     time.sleep(0.05)
                     return
                 session.expect(CANCELLED if aborts else LOGIN_FAILED)
-                self.counted[f"failures that {'were aborted' if aborts else 'waited for the answer'}"] += 1
+                self.counted.add(f"failures that {'were aborted' if aborts else 'waited for the answer'}")
                 if host.is_over():
                     return
 
@@ -135,7 +134,7 @@ class Trial:
         right = is_refused == host.is_over()
         said = f"{host.source()}, {host.failures} failures: " + ("refused" if is_refused else "let in")
         self.soak.must(right, said)
-        self.counted[f"looks at a {kind} that " + ("is refused" if is_refused else "is let in")] += 1
+        self.counted.add(f"looks at a {kind} that " + ("is refused" if is_refused else "is let in"))
         if not is_refused:
             with self.session(host.source()) as session:
                 log_in(session, "alice")
@@ -153,7 +152,7 @@ class Trial:
                 with self.session(source) as session:
                     session.send("login alice", "password wrong")
                     session.expect(PASSWORD_REQUIRED, LOGIN_FAILED)
-                self.counted["hosts that failed once"] += 1
+                self.counted.add("hosts that failed once")
 
 
 @contextlib.contextmanager
@@ -189,10 +188,7 @@ def run(soak: Soak) -> Trial:
             trial.round(number)
         trial.look_at_all()
         grown = server.memory() - before
-        try:
-            server.check()
-        except AssertionError as error:
-            soak.must(False, f"the server's log: {error}")
+        soak.must_be_calm(server.log)
     soak.must(grown < 32 << 20, f"the server has grown by {grown >> 20} MiB")
     rows = [[what, count] for what, count in sorted(trial.counted.items())]
     rows.append(["MiB that the server has grown by", f"{grown / (1 << 20):.1f}"])

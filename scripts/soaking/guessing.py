@@ -102,10 +102,7 @@ def run(soak: Soak) -> dict[str, list[list[float]]]:
                 found = failed_logins(server, *NAMES, count=COUNT, tls=tls, chance=chance)
                 for all_of, new in zip(took.setdefault(where, [[] for _ in NAMES]), found, strict=True):
                     all_of += new
-        try:
-            server.check()
-        except AssertionError as error:
-            soak.must(False, f"the server's log: {error}")
+        soak.must_be_calm(server.log)
     for where, times in took.items():
         _judge(soak, where, times)
     return took

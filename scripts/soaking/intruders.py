@@ -15,11 +15,13 @@ import socket
 import ssl
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 
 from pki import authority, stranger, trusting
 from raw import reset
+
+from .report import Counts
 
 POISON = b"what a stranger left " * 100
 """Comes behind all that they say: it must never be in a file."""
@@ -82,8 +84,8 @@ class Intruders:
 
     def __init__(self, rumours: Rumours, chance: random.Random) -> None:
         self.rumours = rumours
-        self.tries: Counter[str] = Counter()
-        self.reached: Counter[str] = Counter()
+        self.tries = Counts()
+        self.reached = Counts()
         """Of these, whom somebody listened to."""
         self.wrong: list[str] = []
         self._chance = chance
@@ -128,9 +130,9 @@ class Intruders:
         ways = ["silent", "wrong half", "old half", "its half again", "whole token", "no token"]
         way = chance.choice([*ways, *(["wrong certificate", "right certificate"] if tls else [])])
         kind = f"at a client inside TLS, {way}" if tls else f"at a client, {way}"
-        self.tries[kind] += 1
+        self.tries.add(kind)
         with socket.create_connection(("127.0.0.1", chance.choice(ports)), 1) as sock:
-            self.reached[kind] += 1
+            self.reached.add(kind)
             if "certificate" in way:
                 self._as_server(kind, sock, way == "right certificate")
                 return
@@ -169,10 +171,10 @@ class Intruders:
         way = chance.choice(["silent", "wrong token", "old token", "half a token", "of TLS", "behind a line"])
         inside = tls and way != "of TLS" and chance.random() < 0.3
         kind = f"at a server inside TLS, {way}" if inside else f"at a server, {way}"
-        self.tries[kind] += 1
+        self.tries.add(kind)
         with contextlib.ExitStack() as opened:
             sock = opened.enter_context(socket.create_connection(address, 1))
-            self.reached[kind] += 1
+            self.reached.add(kind)
             told = b""
             if inside:
                 sock.sendall(b"starttls\n")

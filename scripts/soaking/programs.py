@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from .report import CannotRun
+from .report import TROUBLE, CannotRun
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 CHECKOUT = SCRIPTS.parent
@@ -159,7 +159,7 @@ class Server:
 
     def troubles(self) -> list[str]:
         """Lines of the log that tell of what nobody expected."""
-        return [line for line in self.log if re.search(r"Traceback|Unhandled|#critical|#error", line)]
+        return [line for line in self.log if TROUBLE.search(line)]
 
     def _read(self, process: subprocess.Popen[bytes], started: threading.Event) -> None:
         assert process.stdout is not None

@@ -7,7 +7,6 @@ no name yet.  When all is over, what the server says is left must be what the di
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import re
 import select
@@ -15,8 +14,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,8 +22,9 @@ from harness import Server
 from raw import PATIENCE, Session, reset
 
 from .files import OWN, random_file
+from .instant import halted, taken
 from .programs import beside_python, die_with_parent, environment, eventually
-from .report import Soak
+from .report import Counts, Soak
 
 QUOTA, FILES, SESSIONS = 5_000_000, 60, 50
 ACTS = 6
@@ -135,8 +133,8 @@ class Trial:
         self.users = write_users(base / "users", line_of("alice", *settings))
         (base / "password").write_text(password_of("alice") + "\n")
         self.big = random_file(base / "big", 500_000)
-        self.ends: Counter[tuple[str, str]] = Counter()
-        self.counted: Counter[str] = Counter()
+        self.ends = Counts()
+        self.counted = Counts()
         self.most = (0, 0)
         self.server = self.start()
 
@@ -157,7 +155,7 @@ class Trial:
             session.expect("SUCCESS: Directory made.", "SUCCESS: Directory made.")
         how = ("goes on", "is killed", "is asked to stop")[number % 3]
         signals = {"is killed": signal.SIGKILL, "is asked to stop": signal.SIGTERM}
-        self.counted[f"rounds in which the server {how}"] += 1
+        self.counted.add(f"rounds in which the server {how}")
         started: list[float] = []
         start = threading.Barrier(SESSIONS, lambda: started.append(time.monotonic()))
         with ThreadPoolExecutor(SESSIONS + 2) as pool:
@@ -174,7 +172,7 @@ class Trial:
         if how != "goes on":
             self.server.process.send_signal(signals.get(how, 0))
             self.server.wait(40)
-            self._check_log()
+            self.soak.must_be_calm(self.server.log)
             self.server.stop()
             self.server = self.start()
         self.compare(f"after round {number}")
@@ -196,14 +194,14 @@ class Trial:
                 try:
                     kind, status = racer.act()
                 except Gone:
-                    self.ends["put, its client killed", ""] += 1
+                    self.ends.add(("put, its client killed", ""))
                     return
                 except (OSError, EOFError):
-                    self.ends["anything", "the server is gone"] += 1
+                    self.ends.add(("anything", "the server is gone"))
                     return
                 if status.startswith("ERROR: Server shutting down"):
                     return
-                self.ends[kind, status[: status.find(".") + 1]] += 1
+                self.ends.add((kind, status[: status.find(".") + 1]))
                 self.soak.must(status.startswith(ENDS), f"{kind}: {status}")
 
     def _client(self, folder: str, number: int, fate: float) -> None:
@@ -229,13 +227,13 @@ class Trial:
         with contextlib.suppress(subprocess.TimeoutExpired):
             client.wait(0.3 + 1.5 * fate)
         client.kill()
-        self.counted["clients killed"] += client.wait() < 0
+        self.counted.add("clients killed", client.wait() < 0)
 
     def _look(self, when: str) -> None:
         """Count while nothing moves."""
-        with _halted(self.server):
+        with halted(self.server.pid):
             size, files = taken(self.tree, self.server.pid)
-        self.counted["looks"] += 1
+        self.counted.add("looks")
         self.most = (max(self.most[0], size), max(self.most[1], files))
         self.soak.must(size <= QUOTA, f"{when}: {size} bytes are there, {QUOTA} may be")
         self.soak.must(files <= FILES, f"{when}: {files} files are there, {FILES} may be")
@@ -253,7 +251,7 @@ class Trial:
         eventually(agree, 5)
         what = f"{when}: the server says that {told[0]} bytes and {told[1]} files are left, the disk {there}"
         self.soak.must(told == there, what)
-        self.counted["times that tally and disk were compared"] += 1
+        self.counted.add("times that tally and disk were compared")
 
     def _left(self) -> tuple[int, int]:
         """Bytes and files."""
@@ -285,50 +283,6 @@ class Trial:
                 gone = line.startswith("SUCCESS") or each.endswith("sub")
                 self.soak.must(gone, f"rmdir {each}: {line}")
 
-    def _check_log(self) -> None:
-        try:
-            self.server.check()
-        except AssertionError as error:
-            self.soak.must(False, f"the server's log: {error}")
-
-
-@contextlib.contextmanager
-def _halted(server: Server) -> Iterator[None]:
-    """A process, if it is still there, that does nothing meanwhile."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(server.pid, signal.SIGSTOP)
-    try:
-        eventually(lambda: _state(server.pid) not in "RSD", 5)
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(server.pid, signal.SIGCONT)
-
-
-def _state(pid: int) -> str:
-    """Of that of its threads that still does most; a zombie does nothing."""
-    states = []
-    for each in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with contextlib.suppress(OSError):
-            states.append(each.read_text().rpartition(")")[2].split()[0])
-    return next((each for each in states if each in "RSD"), "T")
-
-
-def taken(tree: Path, pid: int) -> tuple[int, int]:
-    """Bytes and files beneath a folder, the server's own included, and those that have no name yet."""
-    found: dict[int, int] = {}
-    for each in tree.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            if each.is_file():
-                found[each.stat().st_ino] = each.stat().st_size
-    for each in Path(f"/proc/{pid}/fd").glob("*"):
-        with contextlib.suppress(OSError):
-            if os.readlink(each).startswith(f"{tree}/"):
-                about = each.stat()
-                if not each.is_dir():
-                    found[about.st_ino] = about.st_size
-    return sum(found.values()), len(found)
-
 
 def _refusal(session: Session, name: str, size: int) -> str:
     """How a put of so many zeros ends."""
@@ -351,7 +305,7 @@ def run(soak: Soak) -> Trial:
         for number in range(soak.rounds):
             soak.say(f"  round {number + 1} of {soak.rounds}")
             trial.round(number)
-        trial._check_log()
+        soak.must_be_calm(trial.server.log)
     finally:
         trial.stop()
     rows = [[kind, status, count] for (kind, status), count in sorted(trial.ends.items())]

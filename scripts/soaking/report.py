@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
+import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MIB = 1 << 20
+TROUBLE = re.compile(r"Traceback|Unhandled|#critical|#error")
+
+
+class Counts(Counter[Any]):
+    """How often what was seen, by any thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def add(self, what: object, times: int = 1) -> None:
+        """Once more, or so many times."""
+        with self._lock:
+            self[what] += times
 
 
 class CannotRun(Exception):
@@ -50,6 +68,13 @@ class Soak:
             self.wrong.append(otherwise)
             self.say(f"  ! {otherwise}")
         return so
+
+    def must_be_calm(self, log: list[str]) -> None:
+        """Write down what a server's log tells that nobody expected."""
+        for number, line in enumerate(log):
+            if TROUBLE.search(line):
+                self.must(False, "the server's log: " + " / ".join(log[number : number + 16]))
+                return
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print one, on standard output."""
