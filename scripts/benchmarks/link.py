@@ -179,11 +179,11 @@ def _ip(*words: str) -> None:
 class Way:
     """One direction: what is on it, in the order in which it arrives."""
 
-    def __init__(self, source: int, target: int, path: Course, seed: int) -> None:
+    def __init__(self, source: int, target: int, path: Course) -> None:
         self.source, self.target = source, target
         self._delay, self._queue, self._loss = path.round_trip / 2, path.queue, path.loss
         self._seconds = 8 / path.rate
-        self._chance = random.Random(seed).random
+        self._chance = random.Random(path.seed).random
         self._free = 0.0
         """When the wire has sent all that waits for it."""
         self.under_way: deque[tuple[float, bytes]] = deque()
@@ -217,7 +217,7 @@ class Way:
 
 def carry(one: int, other: int, path: Course) -> None:
     """Until the input ends."""
-    ways = (Way(one, other, path, path.seed), Way(other, one, path, path.seed + 1000))
+    ways = Way(one, other, path), Way(other, one, path)
     for way in ways:
         way.drain()
     print("ready", flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from .processes import Server, timed
 
 RATE, ROUND_TRIP, FAR = 200e6, 0.05, 0.1
 LOSSES = (0.0, 0.001, 0.005, 0.02)
-SIZES = {"cubic": (128, 20, 3, 1), "bbr": (128, 128, 96, 64)}
+SIZES = {"cubic": (128, 20, 4, 2), "bbr": (128, 128, 96, 64)}
 """MB that are moved at each loss: some seconds' worth."""
 
 BUFFERS = {"256Ki": 16, "1Mi": 64, "4Mi": 96}
@@ -37,6 +39,16 @@ class Wan:
         bench.host = SERVER
         self.vsftpd = Peer(bench, "vsftpd")
         self._servers: dict[tuple[str, ...], Server] = {}
+
+    def over(self, course: Course, case: Case) -> Case:
+        """The same over such a link, of which each run has a seed: one that all cases of a table share."""
+        seeds = itertools.count(course.seed)
+
+        def run() -> float:
+            with self.link.carried(replace(course, seed=next(seeds))):
+                return case()
+
+        return run
 
     def server(self, *options: str) -> Server:
         """Ours with these options, started when it is first asked for."""
@@ -130,7 +142,7 @@ def cases_at(wan: Wan, index: int) -> dict[str, Case]:
 
 
 def run(bench: Bench) -> None:
-    """The matrix, then the buffers.  Each case twice: it takes long, and what is lost is told by a seed."""
+    """The matrix, then the buffers.  Each case twice: it takes long, and seeds tell what is lost."""
     try:
         wan = Wan(bench)
     except NotInstalled as missing:
@@ -138,9 +150,10 @@ def run(bench: Bench) -> None:
         return
     tables = []
     for index, loss in enumerate(LOSSES):
-        title = f"{RATE / 1e6:.0f} Mbit/s, {ROUND_TRIP * 1000:.0f} ms, {loss:.1%} lost"
-        with wan.link.carried(Course(ROUND_TRIP, RATE, loss)):
-            tables.append(Table(title, "Mbit/s").run(cases_at(wan, index), RUNS, warm=0))
+        title = f"{RATE / 1e6:.0f} Mbit/s, {ROUND_TRIP * 1000:.0f} ms, {loss * 100:g} % lost"
+        course = Course(ROUND_TRIP, RATE, loss)
+        cases = {label: wan.over(course, case) for label, case in cases_at(wan, index).items()}
+        tables.append(Table(title, "Mbit/s").run(cases, RUNS, warm=0))
     print(matrix(tables), flush=True)
     keep(
         bench,
@@ -158,7 +171,7 @@ def run(bench: Bench) -> None:
 def matrix(tables: list[Table]) -> str:
     """The medians of all, side by side."""
     lines = ["\n### All medians, Mbit/s, by what is lost\n"]
-    lines.append("| case |" + "".join(f" {loss:.1%} |" for loss in LOSSES))
+    lines.append("| case |" + "".join(f" {loss * 100:g} % |" for loss in LOSSES))
     lines.append("| --- |" + " --- |" * len(LOSSES))
     for label in tables[0].labels:
         found = [table.median(label) for table in tables]
@@ -179,7 +192,7 @@ def judge(bench: Bench, tables: list[Table]) -> None:
             best = max((each for each in peers if each is not None), default=None)
             figure = table.median(own)
             bench.judge(
-                f"wan, {LOSSES[index]:.1%} lost: {own}, ratio to the best peer with cubic",
+                f"wan, {LOSSES[index] * 100:g} % lost: {own}, ratio to the best peer with cubic",
                 figure / best if figure and best else None,
                 limit,
                 failed=table.broke(own),
@@ -193,8 +206,8 @@ def buffers(bench: Bench, wan: Wan) -> None:
         sides = {"server": ("--send-buffer", size), "client": ("--receive-buffer", size)}
         cases[f"{size} on both sides"] = partial(wan.get, amount, **sides)
     title = f"{RATE / 1e6:.0f} Mbit/s, {FAR * 1000:.0f} ms: get, by the buffers of both sides"
-    with wan.link.carried(Course(FAR, RATE)):
-        table = Table(title, "Mbit/s", AUTOTUNING).run(cases, RUNS, warm=0)
+    cases = {label: wan.over(Course(FAR, RATE), case) for label, case in cases.items()}
+    table = Table(title, "Mbit/s", AUTOTUNING).run(cases, RUNS, warm=0)
     keep(
         bench,
         "buffers",
