@@ -103,6 +103,19 @@ class Host:
         finally:
             os.close(home)
 
+    @contextmanager
+    def setting(self, name: str, value: str) -> Iterator[None]:
+        """One of ``net.ipv4`` is so in the block, for connections that begin in it."""
+        place = Path("/proc/sys/net/ipv4", name)
+        with self.entered():
+            before = place.read_text()
+            place.write_text(value)
+        try:
+            yield
+        finally:
+            with self.entered():
+                place.write_text(before)
+
     def close(self) -> None:
         """Forget it: it goes with the last process in it."""
         os.close(self._namespace)
