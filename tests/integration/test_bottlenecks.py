@@ -204,7 +204,7 @@ def finish(session: Session, name: str, *lines: str) -> str:
 
 @blocking
 def test_the_receivers_window(server: Server) -> None:
-    make(server.root / "huge", 30 * MB)
+    make(server.root / "huge", 100 * MB)
     with server.session() as session, begin(session, "huge", receive_buffer=2048) as data:
         while data.recv(1 << 20):
             pass
