@@ -187,7 +187,7 @@ class Trial:
             self.stolen.add(command)
 
 
-def run(soak: Soak, count: int = 2) -> list[Trial]:
+def run(soak: Soak, count: int = 10) -> list[Trial]:
     """So many rounds, with so many strangers at each place."""
     rumours = Rumours()
     base = soak.room("strangers")
@@ -214,7 +214,7 @@ def run(soak: Soak, count: int = 2) -> list[Trial]:
                 if shell.way == "active":
                     intruders.at_client(shell.ports, tls=trial.tls, count=count)
             for trial in trials:
-                intruders.at_server(trial.server.address, tls=trial.tls, count=2 * count)
+                intruders.at_server(trial.server.address, tls=trial.tls, count=count)
             for number in range(soak.rounds):
                 soak.say(f"  round {number + 1} of {soak.rounds}")
                 _round(trials, shells, number)

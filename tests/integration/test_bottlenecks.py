@@ -175,7 +175,7 @@ async def test_a_checksum(serve: Callable[..., Server], in_memory: Path) -> None
 
 @in_reactor
 async def test_tls(serve: Callable[..., Server], in_memory: Path, tmp_path: Path) -> None:
-    make(in_memory / "huge", 500 * MB)
+    make(in_memory / "huge", 900 * MB)
     server = serve(*server_files(tmp_path), root=in_memory)
     tls = TLS(authority_file(tmp_path))
     async with session_with(("localhost", server.address[1]), tls=tls) as session:
@@ -204,10 +204,13 @@ def finish(session: Session, name: str, *lines: str) -> str:
 
 @blocking
 def test_the_receivers_window(server: Server) -> None:
-    make(server.root / "huge", 30 * MB)
+    make(server.root / "huge", 3 * MB)
     with server.session() as session, begin(session, "huge", receive_buffer=2048) as data:
-        while data.recv(1 << 20):
-            pass
+        began = time.monotonic()
+        taken = 0
+        while piece := data.recv(1 << 20):  # a link that is slower than a processor
+            taken += len(piece)
+            time.sleep(max(0.0, began + taken / (3 * MB) - time.monotonic()))
         assert finish(session, "huge", "Limited by: network") == "receiver"
     assert logged(server, "get") == "the receiver's window (the client)"
 

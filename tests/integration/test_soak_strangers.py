@@ -8,4 +8,4 @@ from soaks import shortly, strangers
 
 
 def test_no_stranger_gets_or_leaves_a_byte(tmp_path: Path) -> None:
-    shortly(strangers.run, tmp_path, 1)
+    shortly(lambda soak: strangers.run(soak, 4), tmp_path, 1)

@@ -78,8 +78,10 @@ class ControlChannel(LineReceiver):
         return exchange
 
     def say(self, lines: bytes) -> None:
-        """Send lines."""
+        """Send lines, now and not in the reactor's next turn: the server waits for them."""
         self.transport.write(lines)
+        if not self.over.called:
+            tcp.flush(self.transport)
 
     def ends(self) -> tuple[tcp.SocketAddress, tcp.SocketAddress]:
         """Our own and the server's address."""

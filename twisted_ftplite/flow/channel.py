@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -207,6 +208,12 @@ class DataChannel:
             return self._socket.recv_into(buffer)
         except BlockingIOError:
             return None
+
+    def linger(self, seconds: float) -> bool:
+        """Wait in a worker thread, so long at most, for something to take; whether something has come."""
+        waiting = select.poll()
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(seconds * 1000))
 
     def splice(self, pipe: int, count: int) -> int | None:
         """Move bytes into a pipe, uncopied; 0 is the end of the stream, None: nothing there, or no room.

@@ -36,7 +36,7 @@ __all__ = ["ConnectBack", "ConnectPassive", "DataChannelFactory", "Listen", "Rea
 
 _NOBODY = "Nobody connected to the data channel."
 
-_STRANGERS = 8
+_STRANGERS = 64
 """Connections that may be about to prove themselves at a time; then the oldest has had its chance."""
 
 

@@ -239,8 +239,9 @@ class SecureConnection(tcp.OwnConnection):
             self._end_soon(error.ConnectionLost(words(problem)))
             return
         if not data:
-            with suppress(OSError, UnexpectedMessage):  # nobody need hear it
-                say_end(self.socket)
+            if not self._ended:
+                with suppress(OSError, UnexpectedMessage):  # nobody need hear it
+                    say_end(self.socket)
             self._end_soon(error.ConnectionDone())
         elif not self._ending and self._protocol is not None:
             self._deliver(self._protocol, data)

@@ -56,10 +56,14 @@ class Talk:
         line, _, self._unread = self._unread.partition(b"\n")
         return line.removesuffix(b"\r")
 
-    def say(self, line: bytes) -> None:
-        """Send a line; what a fresh connection does not take at once it never will."""
+    def say(self, line: bytes, *, more: bool = False) -> None:
+        """Send a line; what a fresh connection does not take at once it never will.
+
+        With ``more`` it may go with the first data, which is about to be sent.
+        """
+        flags = socket.MSG_MORE if more and not isinstance(self._socket, ssl.SSLSocket) else 0
         try:
-            sent = self._socket.send(line)
+            sent = self._socket.send(line, flags)
         except OSError as error:
             raise ConnectionLost from error
         if sent != len(line):
@@ -147,8 +151,8 @@ def prove_listening(token: str, side: TLSSide | None) -> Introduce:
     return introduce
 
 
-def prove_connecting(token: str | None, side: TLSSide | None) -> Introduce:
-    """The server's part where the server connects.  Raises `ConnectionRefused`."""
+def prove_connecting(token: str | None, side: TLSSide | None, *, sends: bool = False) -> Introduce:
+    """The server's part where the server connects, and perhaps sends first.  Raises `ConnectionRefused`."""
 
     async def introduce(talk: Talk) -> None:
         if side is not None:
@@ -156,7 +160,7 @@ def prove_connecting(token: str | None, side: TLSSide | None) -> Introduce:
         if token is not None:
             other, own = halves(token)
             await _demand(talk, other)
-            talk.say(encode_token(own))
+            talk.say(encode_token(own), more=sends)
 
     return introduce
 

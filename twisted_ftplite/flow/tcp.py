@@ -24,7 +24,7 @@ SocketAddress = tuple[Any, ...]
 
 _IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_BACKLOG = 8
+_BACKLOG = 64
 """Data connections that may wait to be told from the expected one."""
 
 _LISTEN_BACKLOG = 4096
@@ -178,7 +178,8 @@ def convert_to_data(sock: socket.socket, tuning: Tuning) -> None:
 
 def tune_data(sock: socket.socket) -> None:
     """Options of a connected data channel; one over a socket of the file system needs none."""
-    if _is_tcp(sock):
+    # To set it again would push out what is to go with the next bytes.
+    if _is_tcp(sock) and not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -191,10 +191,16 @@ class Call(Errand):
         """Step 4: connect back, or wait for the client to connect where there is no port."""
         ends = self._control.ends()
         if port is not None:
-            token = self.options.token
-            return self.keep_channel(await connect_back(self.services, self.visitor, ends, port, token))
-        own = next(iter(sorted(self.services.own_ports)), 0) if ends is None else ends.local[1]
-        return self.keep_channel(await wait_passively(self.services, self.visitor, own, self.say))
+            token, sends = self.options.token, not (self._transfer and self._transfer.receives)
+            opening = connect_back(self.services, self.visitor, ends, port, token, sends=sends)
+        else:
+            own = next(iter(sorted(self.services.own_ports)), 0) if ends is None else ends.local[1]
+            opening = wait_passively(self.services, self.visitor, own, self._say_now)
+        return self.keep_channel(await opening)
+
+    def _say_now(self, line: bytes) -> None:
+        self.say(line)
+        self._control.flush()
 
     async def _count(self) -> None:
         """Let it be one of the transfers its client may have at a time, until it is over."""
@@ -329,6 +335,7 @@ class Call(Errand):
         """Wait, but no longer than the stall time without movement; the client's ``Working`` is some."""
         if awaited.called:
             return await awaited
+        self._control.flush()
         transfer = self._transfer
         watch = StallWatch(
             self.services.reactor,

@@ -170,6 +170,11 @@ class ControlChannel(LineReceiver):
         """Send a line."""
         self.transport.write(line)
 
+    def flush(self) -> None:
+        """Send what was said now, unless that is done further up the stack."""
+        if not self._receiving and not self._handover.runs:
+            tcp.flush(self.transport)
+
     def ends(self) -> Ends | None:
         """Where the running command may connect back."""
         return self._door.ends(self)
@@ -213,8 +218,7 @@ class ControlChannel(LineReceiver):
                 self._obey_one(event)
         finally:
             self._obeying = False
-        if not self._receiving and not self._handover.runs:
-            tcp.flush(self.transport)
+        self.flush()
         self._steer()
 
     def _obey_one(self, event: Event) -> None:
@@ -251,8 +255,6 @@ class ControlChannel(LineReceiver):
     def _begin_session(self) -> None:
         names = frozenset(each.partition(" ")[0] for each in self.features)
         self.session = ServerSession(self.services.limits, names, self.services.algorithms, self.visitor.gate)
-
-    # What a connection can turn into.
 
     def _turn(self, told: bytes) -> None:
         """Say a last line in the clear, and begin anew inside TLS."""
@@ -291,8 +293,6 @@ class ControlChannel(LineReceiver):
         """Take no more lines: what has come behind this one stays where it is."""
         pause: Callable[[], None] = super().pauseProducing
         pause()
-
-    # The end.
 
     def gone(self) -> None:
         """The connection is over, or no session any more."""

@@ -311,7 +311,8 @@ class Quotas:
             if most == (None, None):
                 return None
             tally = self._tallies[root] = self._tally(self._tree_of(root))
-        return Quota(tally, most, self._step)
+        step = self._step if most.bytes is None else min(self._step, max(most.bytes // 4, 1))
+        return Quota(tally, most, step)
 
     def _tally(self, storage: Storage) -> Tally:
         """The one of this tree, whatever its root is called."""

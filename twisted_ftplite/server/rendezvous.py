@@ -18,11 +18,12 @@ LOWEST_PORT, HIGHEST_PORT = 1024, 65535
 
 
 async def connect_back(
-    services: Services, visitor: Visitor, ends: Ends | None, port: int, token: str | None
+    services: Services, visitor: Visitor, ends: Ends | None, port: int, token: str | None, *, sends: bool
 ) -> DataChannel:
     """Connect to the port the client announced, and have both ends prove themselves where there is a token.
 
-    Raises `NotSupported` where there is no way back to the client, and `PortNotAllowed`.
+    ``sends``: the server is the one that will send.  Raises `NotSupported` where there is no way back to the
+    client, and `PortNotAllowed`.
     """
     if ends is None:
         raise NotSupported("The server cannot connect to you from here; be passive.")
@@ -32,7 +33,7 @@ async def connect_back(
         raise PortNotAllowed("That is the server's own port.")
     introduce = None
     if token is not None or visitor.side is not None:
-        introduce = prove_connecting(token, visitor.side)
+        introduce = prove_connecting(token, visitor.side, sends=sends)
     timeout = services.limits.connect_timeout
     factory = ConnectBack(services.reactor, ends.local, ends.peer, port, timeout, introduce, services.tuning)
     return await factory.open()
@@ -43,6 +44,5 @@ async def wait_passively(
 ) -> DataChannel:
     """Tell the client a token and wait until it comes with that; ``port`` is for people."""
     token, joined = services.entry.passive.expect(secure=visitor.side is not None)
-    say(encode_field(FieldName.DATA_CHANNEL_PORT, str(port)))
-    say(encode_token(token))
+    say(encode_field(FieldName.DATA_CHANNEL_PORT, str(port)) + encode_token(token))
     return await joined

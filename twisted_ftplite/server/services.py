@@ -93,6 +93,9 @@ class Control(Protocol):
     def say(self, line: bytes) -> None:
         """Send a line."""
 
+    def flush(self) -> None:
+        """Send what was said now, and not in the reactor's next turn: the client waits for it."""
+
     def ends(self) -> Ends | None:
         """Where to connect back; None where the server must not."""
 

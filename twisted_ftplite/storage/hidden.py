@@ -32,7 +32,7 @@ PRIVATE = 0o600
 _NO_UNNAMED_FILES = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL))
 """What file systems and kernels without O_TMPFILE say to it; each has its own idea."""
 
-_ATTEMPTS = 16
+_ATTEMPTS = 256
 """Temporary names tried: a sweeper may take one in the instant before it is locked."""
 
 
