@@ -103,6 +103,8 @@ def test_bytes_right_behind_the_half(server: Server) -> None:
     with server.session() as session:
         with begin(session, "put f", TO_RECEIVE, f"File size: {len(content)} bytes") as data:
             data.sendall(OUR_HALF + content)
+            # To close with the server's half unread would be a reset.
+            assert data.recv(len(OUR_HALF), socket.MSG_WAITALL).startswith(b"Data channel token: ")
         session.send("Transfer complete: f")
         session.expect("Transfer complete: f", TRANSFERRED)
     assert (server.root / "f").read_bytes() == content
