@@ -23,8 +23,6 @@ from .shaping import Share
 from .ways import Copy, Gather, Splice, Way
 from .workers import InlineWorkers, Workers, shielded
 
-__all__ = ["Allowance", "FileConsumer", "Pipes"]
-
 log = Logger()
 
 A = TypeVarTuple("A")

@@ -85,9 +85,9 @@ async def get(call: Call) -> Success:
         checksum = await call.checksum(digest, handle, offset + count)
         if handle.changed():
             raise FileChanged
-    if checksum is not None:
         if options.byte_count is None:
             services.checksums.remember(handle, checksum)
+    if checksum is not None:
         call.say(encode_field(FieldName.CHECKSUM, str(checksum)))
     await call.sent(channel)
     return Success.FILE_TRANSFERRED

@@ -102,6 +102,14 @@ class Jail:
         """The same for a directory (else ``ENOTDIR``); without ``links`` none is followed (``ELOOP``)."""
         return self._find(path, os.O_DIRECTORY, 0 if links else _RESOLVE_NO_SYMLINKS)
 
+    def open_directory(self, path: bytes) -> int:
+        """A directory to list, on the way to which no link is followed (``ELOOP``); the caller closes it."""
+        found = self.find_directory(path, links=False)
+        try:
+            return reopen(found, os.O_RDONLY | os.O_DIRECTORY)
+        finally:
+            os.close(found)
+
     def find_cached(self, path: bytes) -> int:
         """`find` from what the kernel holds in memory, never waiting; ``EAGAIN`` where that is not enough.
 

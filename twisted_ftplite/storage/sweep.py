@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .hidden import HIDDEN, PARTIAL, remove_unheld
-from .jail import Jail, reopen
+from .jail import Jail
 
 
 class Swept(NamedTuple):
@@ -31,7 +31,7 @@ def sweep(jail: Jail, partial: Callable[[bytes, int, bytes], bool]) -> Swept:
     while ahead:
         path = ahead.pop()
         try:
-            directory = _open(jail, path)
+            directory = jail.open_directory(path)
         except OSError:
             failed += 1
             continue
@@ -51,14 +51,6 @@ def sweep(jail: Jail, partial: Callable[[bytes, int, bytes], bool]) -> Swept:
         finally:
             os.close(directory)
     return Swept(removed, failed)
-
-
-def _open(jail: Jail, path: bytes) -> int:
-    found = jail.find_directory(path, links=False)
-    try:
-        return reopen(found, os.O_RDONLY | os.O_DIRECTORY)
-    finally:
-        os.close(found)
 
 
 def _look(directory: int) -> tuple[list[bytes], list[bytes]]:

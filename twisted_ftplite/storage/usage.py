@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .books import FileId
 from .hidden import HIDDEN
 from .interface import NOTHING, Usage
-from .jail import Jail, reopen
+from .jail import Jail
 
 _NOT_THERE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.EACCES, errno.EPERM))
 """What the system says of a directory that is gone, or is none any more, or may not be read."""
@@ -35,7 +35,7 @@ def usage(jail: Jail, is_written: Callable[[FileId], bool]) -> Usage:
     while ahead:
         path = ahead.pop()
         try:
-            directory = _open(jail, path)
+            directory = jail.open_directory(path)
         except OSError as failure:
             if failure.errno not in _NOT_THERE or device is None:
                 raise
@@ -51,14 +51,6 @@ def usage(jail: Jail, is_written: Callable[[FileId], bool]) -> Usage:
         finally:
             os.close(directory)
     return Usage(size, files)
-
-
-def _open(jail: Jail, path: bytes) -> int:
-    found = jail.find_directory(path, links=False)
-    try:
-        return reopen(found, os.O_RDONLY | os.O_DIRECTORY)
-    finally:
-        os.close(found)
 
 
 def _count(directory: int, is_written: Callable[[FileId], bool]) -> tuple[list[bytes], Usage]:
