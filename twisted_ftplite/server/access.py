@@ -71,7 +71,7 @@ async def know_by_certificate(
     if not names:
         return
     try:
-        if entry.any_certificate or entry.accounts is None:
+        if entry.accounts is None:
             user = User(names[-1], ACCESS["write"])
         else:
             user = await entry.accounts.by_certificate(names)

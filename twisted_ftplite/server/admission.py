@@ -42,7 +42,6 @@ class Admission:
         self.entry: Entry = open_entry(clock, limits, None if access is None else anonymous(access))
         self.entry.demands_token = config.require_token
         self.entry.plain_passwords = config.plain_passwords
-        self.entry.any_certificate = config.users is None
         try:
             if config.certificate is not None and config.key is not None:
                 self.entry.certificates = Certificates(config.certificate, config.key, config.client_ca)

@@ -28,14 +28,13 @@ class Entry:
     """Who comes without a login; None: nobody does."""
 
     accounts: Accounts | None = None
+    """Who is known by name; None: whoever has a certificate of a trusted authority is a user."""
+
     certificates: Certificates | None = None
     demands_tls: bool = False
     demands_token: bool = False
     plain_passwords: bool = False
     """Passwords may come without TLS, from beyond loopback too."""
-
-    any_certificate: bool = False
-    """Whoever has a certificate of a trusted authority is a user, named or not."""
 
 
 def open_entry(clock: IReactorTime, limits: Limits, anonymous: User | None) -> Entry:

@@ -84,7 +84,6 @@ def demand(entry: Entry, choice: int, way: int) -> None:
     entry.demands_tls = bool(choice & 4)
     entry.demands_token = bool(choice & 8)
     entry.plain_passwords = bool(choice & 16)
-    entry.any_certificate = bool(choice & 32)
     if choice & 64:
         entry.accounts = None
     if not way & 1:
